@@ -1,0 +1,1 @@
+"""Binary neural networks that keep what they learned."""

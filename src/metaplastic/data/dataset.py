@@ -1,0 +1,98 @@
+"""The values that the data room hands on: samples, and data sets made of them."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs and their labels, held in memory as they were stored.
+
+    Args:
+        inputs: `[samples, ...]`, uint8 for images, float32 for other data.
+        labels: `[samples]`, int64, from 0.
+
+    Raises:
+        ValueError: When the two differ in length or a label is negative.
+    """
+
+    inputs: Shaped[Tensor, "samples ..."]
+    labels: Int64[Tensor, " samples"]
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.labels):
+            raise ValueError(
+                f"expected one label per input, got {len(self.inputs)} inputs and {len(self.labels)} labels; "
+                "check that both files belong together"
+            )
+        if len(self.labels) and int(self.labels.min()) < 0:
+            raise ValueError(f"expected labels from 0, got {int(self.labels.min())}; number the classes from 0")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    r"""Training and test samples of one classification problem.
+
+    Args:
+        name: What the records call it.
+        train: Samples to learn from.
+        test: Samples to be tested on, never learned from.
+        class_names: One name per label; their number is the number of classes.
+        scale: What an entry of `inputs` is multiplied by before a network sees it. For images it is a power of two
+            (1/256 for bytes), so that every sum of pixels with signs is exact in float32 whatever the order of
+            summation, and predictions cannot depend on how a test set is cut into batches.
+
+    Raises:
+        ValueError: When a label is outside `class_names`, or train and test inputs differ in shape.
+
+    Deviation from the paper and the authors' code: there pixels are k/255. The factor 255/256 is absorbed by the
+    normalisation behind the first layer.
+    """
+
+    name: str
+    train: Samples
+    test: Samples
+    class_names: tuple[str, ...] = field(repr=False)
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.train.inputs.shape[1:] != self.test.inputs.shape[1:]:
+            raise ValueError(
+                f"expected training and test inputs of one shape, got {tuple(self.train.inputs.shape[1:])} and "
+                f"{tuple(self.test.inputs.shape[1:])} in {self.name!r}; resize one of them"
+            )
+        for part, samples in (("training", self.train), ("test", self.test)):
+            if len(samples) and int(samples.labels.max()) >= self.classes:
+                raise ValueError(
+                    f"expected labels below {self.classes} in the {part} samples of {self.name!r}, got "
+                    f"{int(samples.labels.max())}; give one class name per label"
+                )
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the sample dimension."""
+        return tuple(self.train.inputs.shape[1:])
+
+
+def samples(inputs: Shaped[Tensor, "samples ..."], labels: Tensor) -> Samples:
+    """Make `Samples` from tensors of any integer label type.
+
+    Args:
+        inputs: `[samples, ...]`.
+        labels: `[samples]`, any integer type.
+
+    Returns:
+        The samples, labels as int64.
+    """
+    return Samples(inputs, labels.to(torch.int64))

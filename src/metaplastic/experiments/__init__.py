@@ -1,0 +1,1 @@
+"""Configurations, presets, runs and their records."""

@@ -1,0 +1,1 @@
+"""One function per experiment, each with its claim and command."""

@@ -1,0 +1,1 @@
+"""How weights move: consolidation functions and the metaplastic optimizers."""

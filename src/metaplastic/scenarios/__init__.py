@@ -1,0 +1,1 @@
+"""Data to ordered tasks, with what is announced about them."""
