@@ -1,1 +1,52 @@
 """What a binary network is."""
+
+from metaplastic.nn.blocks import CIFAR_STREAM_BLOCKS, Activation, ConvBlock, Pool, mnist_usps_blocks
+from metaplastic.nn.conv import BinaryConv2d, RealConv2d
+from metaplastic.nn.dropout import SignDropout
+from metaplastic.nn.initialization import Distribution, Initialization
+from metaplastic.nn.linear import BinaryLinear, RealLinear
+from metaplastic.nn.networks import BinaryConvNet, BinaryMLP, RealConvNet, RealMLP
+from metaplastic.nn.normalization import (
+    GainInit,
+    Normalization,
+    NormPolicy,
+    Scope,
+    Statistics,
+    evaluating,
+    keep_task,
+    normalizations,
+    recalibrate,
+)
+from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
+
+__all__ = [
+    "CIFAR_STREAM_BLOCKS",
+    "Activation",
+    "BinaryConv2d",
+    "BinaryConvNet",
+    "BinaryLinear",
+    "BinaryMLP",
+    "ConvBlock",
+    "Distribution",
+    "GainInit",
+    "Initialization",
+    "NormPolicy",
+    "Normalization",
+    "Pool",
+    "PseudoGradient",
+    "RealConv2d",
+    "RealConvNet",
+    "RealLinear",
+    "RealMLP",
+    "Scope",
+    "SignDropout",
+    "Statistics",
+    "binarize",
+    "clipped_straight_through",
+    "evaluating",
+    "keep_task",
+    "mnist_usps_blocks",
+    "normalizations",
+    "recalibrate",
+    "straight_through",
+]

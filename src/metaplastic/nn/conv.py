@@ -1,0 +1,141 @@
+"""Convolutions whose parameter is the hidden weight."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metaplastic.hidden_weight import HiddenWeight
+from metaplastic.nn.initialization import Initialization
+from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
+
+
+class BinaryConv2d(nn.Module):
+    r"""Two-dimensional convolution with the signs of its hidden weights.
+
+    .. math:: y = \hat x * \mathrm{sign}(W_h), \qquad \hat x = \mathrm{sign}(x) \text{ or } x
+
+    Padding adds zeros **after** the input is binarised, so a border position contributes nothing to the sum; it is
+    the one place where a third level enters a binary layer.
+
+    Args:
+        in_channels: Channels of the input, >= 1.
+        out_channels: Channels of the output, >= 1.
+        kernel_size: Side of the square kernel, in pixels, >= 1.
+        binarize_input: Whether the layer computes with the signs of its input; never guessed.
+        padding: Zeros added on each side, in pixels, >= 0.
+        initialization: How the hidden weights are drawn.
+        weight_pseudo_gradient: Stands in for the derivative of sign(W_h).
+        input_pseudo_gradient: Stands in for the derivative of sign(x).
+        generator: Source of randomness for the hidden weights.
+
+    Raises:
+        ValueError: When the input's channels are not `in_channels`.
+
+    Example:
+        >>> BinaryConv2d(1, 4, 3, binarize_input=False, padding=1)(torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 4, 8, 8])
+
+    Deviation from the authors' code: there a convolution binarises its input unless it has 3 channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        binarize_input: bool,
+        padding: int = 0,
+        initialization: Initialization = Initialization(),
+        weight_pseudo_gradient: PseudoGradient = straight_through,
+        input_pseudo_gradient: PseudoGradient = clipped_straight_through,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
+        self.padding = padding
+        self.binarize_input = binarize_input
+        self.weight_pseudo_gradient = weight_pseudo_gradient
+        self.input_pseudo_gradient = input_pseudo_gradient
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = HiddenWeight(initialization.draw(shape, generator))
+
+    def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch out_channels _ _"]:
+        """Convolve with the binary kernels.
+
+        Args:
+            x: `[batch, in_channels, height, width]`.
+
+        Returns:
+            `[batch, out_channels, height', width']`.
+
+        Raises:
+            ValueError: When the input's channels are not `in_channels`.
+        """
+        if x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected images of {self.in_channels} channels as [batch, channel, height, width], got shape "
+                f"{tuple(x.shape)}; add the channel dimension or build the layer for {x.shape[1]} channels"
+            )
+        if self.binarize_input:
+            x = binarize(x, self.input_pseudo_gradient)
+        return functional.conv2d(x, binarize(self.weight, self.weight_pseudo_gradient), padding=self.padding)
+
+    def extra_repr(self) -> str:
+        """Show the channels, the kernel and what happens to the input."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, padding={self.padding}, "
+            f"binarize_input={self.binarize_input}"
+        )
+
+
+class RealConv2d(nn.Module):
+    r"""Two-dimensional convolution with its hidden weights themselves: the twin of `BinaryConv2d`.
+
+    .. math:: y = x * W_h
+
+    Args:
+        in_channels: Channels of the input, >= 1.
+        out_channels: Channels of the output, >= 1.
+        kernel_size: Side of the square kernel, in pixels, >= 1.
+        padding: Zeros added on each side, in pixels, >= 0.
+        initialization: How the weights are drawn.
+        generator: Source of randomness for the weights.
+
+    Example:
+        >>> RealConv2d(1, 4, 3)(torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 4, 6, 6])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        padding: int = 0,
+        initialization: Initialization = Initialization(),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.padding = padding
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = HiddenWeight(initialization.draw(shape, generator))
+
+    def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch out_channels _ _"]:
+        """Convolve with the real kernels.
+
+        Args:
+            x: `[batch, in_channels, height, width]`.
+
+        Returns:
+            `[batch, out_channels, height', width']`.
+        """
+        return functional.conv2d(x, self.weight, padding=self.padding)
+
+    def extra_repr(self) -> str:
+        """Show the shape of the kernels."""
+        return f"{tuple(self.weight.shape)}, padding={self.padding}"
