@@ -1,1 +1,29 @@
 """How a network learns a scenario: the one loop, and the learners that hook into it."""
+
+from metaplastic.learners.finetune import FineTune
+from metaplastic.learners.joint import Joint
+from metaplastic.learners.learner import Learner
+from metaplastic.learners.loop import (
+    Event,
+    Moment,
+    NonFiniteLossError,
+    Position,
+    Schedule,
+    calibrate,
+    learn,
+    require_announced,
+)
+
+__all__ = [
+    "Event",
+    "FineTune",
+    "Joint",
+    "Learner",
+    "Moment",
+    "NonFiniteLossError",
+    "Position",
+    "Schedule",
+    "calibrate",
+    "learn",
+    "require_announced",
+]

@@ -1,1 +1,39 @@
 """How weights move: consolidation functions and the metaplastic optimizers."""
+
+import torch
+
+from metaplastic.optim.consolidation import (
+    CONSOLIDATION_FUNCTIONS,
+    ConsolidationFunction,
+    Exponential,
+    HardThreshold,
+    Logistic,
+    PowerLaw,
+    TanhSquared,
+    consolidate,
+)
+from metaplastic.optim.metaplastic import EpsPlacement, MetaplasticAdam, MetaplasticSGD
+from metaplastic.optim.parameters import UnmarkedParameterWarning, param_groups
+from metaplastic.optim.tabulated import Tabulated
+
+__all__ = [
+    "CONSOLIDATION_FUNCTIONS",
+    "ConsolidationFunction",
+    "EpsPlacement",
+    "Exponential",
+    "HardThreshold",
+    "Logistic",
+    "MetaplasticAdam",
+    "MetaplasticSGD",
+    "PowerLaw",
+    "Tabulated",
+    "TanhSquared",
+    "UnmarkedParameterWarning",
+    "consolidate",
+    "param_groups",
+]
+
+# An optimizer's state_dict carries these values, so that torch.load must know them to be harmless data.
+torch.serialization.add_safe_globals(
+    [EpsPlacement, Exponential, HardThreshold, Logistic, PowerLaw, TanhSquared, Tabulated]
+)

@@ -1,1 +1,24 @@
 """Data to ordered tasks, with what is announced about them."""
+
+from metaplastic.scenarios.interleaved import interleaved
+from metaplastic.scenarios.permuted import permuted
+from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test, UnionView, View
+from metaplastic.scenarios.sequence import sequence
+from metaplastic.scenarios.split import Increment, split
+from metaplastic.scenarios.stream import stream
+
+__all__ = [
+    "Announced",
+    "Increment",
+    "IndexView",
+    "Scenario",
+    "Task",
+    "Test",
+    "UnionView",
+    "View",
+    "interleaved",
+    "permuted",
+    "sequence",
+    "split",
+    "stream",
+]

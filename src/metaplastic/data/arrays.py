@@ -1,0 +1,368 @@
+"""Data of your own: a .npz file, a .csv file, or a folder of images."""
+
+import csv
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Int64, Shaped
+
+from metaplastic.data.dataset import Dataset, Samples
+from metaplastic.seeding import Purpose, generator
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+"""Files that are read as images; others in the same folder are passed over."""
+
+_GRAYSCALE = ("1", "L", "LA")
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def load_path(path: Path) -> Dataset:
+    """Load a file or folder, as its kind demands.
+
+    Args:
+        path: A .npz file, a .csv file or a folder of images.
+
+    Returns:
+        The data set, with the defaults of `load_npz`, `load_csv` or `load_folder`.
+
+    Raises:
+        ValueError: When it is of another kind.
+    """
+    if _existing(path).is_dir():
+        return load_folder(path)
+    loaders: dict[str, Callable[[Path], Dataset]] = {".npz": load_npz, ".csv": load_csv}
+    suffix = path.suffix.lower()
+    if suffix not in loaders:
+        raise ValueError(f"expected a .npz file, a .csv file or a folder of images, got {path}; convert it to one")
+    return loaders[suffix](path)
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"expected a file or folder at {path}, found nothing; check the path")
+    return path
+
+
+def load_npz(path: str | Path, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+    """Load arrays from a .npz file.
+
+    Args:
+        path: A file with the arrays `x_train`, `y_train`, `x_test`, `y_test`, or with `x` and `y`. Inputs are
+            `[samples, ...]`: uint8 images (`[samples, rows, columns]` or `[samples, channels, rows, columns]`, scale
+            1/256) or floating-point numbers (scale 1). Labels are `[samples]`, numbers or text.
+        test_fraction: Share of `x` and `y` held out for testing, class by class, in (0, 1).
+        seed: Of that split.
+
+    Returns:
+        The data set; classes are the sorted values of the training labels.
+
+    Raises:
+        ValueError: When the file is damaged, keys are missing, or an array cannot be used, naming it.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "blobs.npz"
+        >>> np.savez(path, x=np.eye(10, dtype=np.float32), y=["a", "b"] * 5)
+        >>> blobs = load_npz(path)
+        >>> blobs.class_names, len(blobs.train), len(blobs.test)
+        (('a', 'b'), 8, 2)
+    """
+    path = _existing(path)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored}
+    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: expected a .npz file of numeric arrays, got {error}; save it anew") from error
+    four, two = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
+    for keys in (four, two):
+        if set(keys) <= set(arrays):
+            for x, y in zip(keys[::2], keys[1::2], strict=True):
+                _check_inputs(f"{path}: {x}", arrays[x])
+                _check_labels(f"{path}: {y}", arrays[y], len(arrays[x]))
+            return _from_arrays(path, [arrays[key] for key in keys], test_fraction, seed)
+    got = ", ".join(arrays) or "none"
+    raise ValueError(f"{path}: expected the arrays {', '.join(four)}, or x and y, got {got}; rename them")
+
+
+def _from_arrays(path: Path, arrays: Sequence[np.ndarray], test_fraction: float, seed: int) -> Dataset:
+    if len(arrays) == 2:
+        x, y = arrays
+        train, test = stratified_split(y, test_fraction, seed)
+        arrays = x[train], y[train], x[test], y[test]
+    return _dataset(path.stem, *arrays)
+
+
+def _check_inputs(name: str, x: np.ndarray) -> None:
+    if x.ndim < 2 or not len(x):
+        raise ValueError(f"{name}: expected [samples, ...] with at least one sample, got shape {x.shape}; reshape it")
+    if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
+        raise ValueError(f"{name}: expected uint8 or floating-point numbers, got {x.dtype}; convert it with astype")
+    if x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+        raise ValueError(
+            f"{name}: expected [samples, channels, rows, columns], got channels last, {x.shape}; "
+            "use x.transpose(0, 3, 1, 2)"
+        )
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(x if x.dtype == np.uint8 else x.astype(np.float32))
+    if not finite.all():
+        at = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{name}: expected finite float32 numbers, got {x[at]} at {list(at)}; remove such samples")
+
+
+def _check_labels(name: str, y: np.ndarray, count: int) -> None:
+    if y.shape != (count,):
+        raise ValueError(f"{name}: expected one label per sample, shape ({count},), got {y.shape}; reshape it")
+    if np.issubdtype(y.dtype, np.floating) and not np.isfinite(y).all():
+        raise ValueError(f"{name}: expected a label for every sample, got {y[~np.isfinite(y)][0]}; remove such samples")
+
+
+def _dataset(name: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Dataset:
+    if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
+        raise ValueError(
+            f"{name}: expected training and test inputs of one kind, got {x_train.dtype} and {x_test.dtype}; "
+            "convert one of them with astype"
+        )
+    classes = np.unique(y_train)
+    strangers = np.setdiff1d(y_test, classes)
+    if len(strangers):
+        raise ValueError(
+            f"{name}: expected every test label among the training labels, got {strangers[0]} in the test part only; "
+            "add training samples of it or remove it"
+        )
+    parts = ((x_train, y_train), (x_test, y_test))
+    train, test = (Samples(_tensor(x), torch.from_numpy(np.searchsorted(classes, y))) for x, y in parts)
+    scale = 1 / 256 if x_train.dtype == np.uint8 else 1.0
+    return Dataset(name, train, test, tuple(str(value) for value in classes), scale)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    dtype = np.uint8 if array.dtype == np.uint8 else np.float32
+    return torch.from_numpy(np.array(array, dtype, order="C"))
+
+
+def stratified_split(
+    labels: Shaped[np.ndarray, " samples"], fraction: float, seed: int
+) -> tuple[Int64[np.ndarray, " train"], Int64[np.ndarray, " test"]]:
+    """Divide samples into training and test samples so that every class is in both.
+
+    Args:
+        labels: `[samples]`, of any type that can be sorted.
+        fraction: Share of the test samples, in (0, 1).
+        seed: The same seed gives the same split.
+
+    Returns:
+        Positions of the training and of the test samples.
+
+    Raises:
+        ValueError: When a class is too small to be in both parts.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if not 0 < fraction < 1:
+        raise ValueError(f"expected a test fraction between 0 and 1, got {fraction}; 0.2 is usual")
+    draw = int(torch.randint(2**31 - 1, (), generator=generator(seed, Purpose.SPLIT)))
+    try:
+        train, test = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=draw)
+    except ValueError as error:
+        smallest, count = Counter(labels.tolist()).most_common()[-1]
+        raise ValueError(
+            f"expected enough samples to hold out {fraction} of {len(labels)} with every class in both parts, got a "
+            f"smallest class {smallest!r} of {count} ({error}); add samples, or give training and test data separately"
+        ) from error
+    return train.astype(np.int64), test.astype(np.int64)
+
+
+def load_csv(
+    path: str | Path, label: str = "label", test_fraction: float = 0.2, seed: int = 0, standardise: bool = True
+) -> Dataset:
+    r"""Load a table with one sample a line.
+
+    Args:
+        path: A file in UTF-8, comma separated, with a header line. Every column but the label is a number.
+        label: Name of the column of labels, numbers or text.
+        test_fraction: Share held out for testing, class by class, in (0, 1).
+        seed: Of that split.
+        standardise: Whether each feature has the mean of the training samples subtracted and is divided by their
+            standard deviation (where that is not 0).
+
+    Returns:
+        The data set, inputs `[samples, features]` in float32; classes are the sorted labels.
+
+    Raises:
+        ValueError: When the table cannot be used, naming line and column.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "iris.csv"
+        >>> _ = path.write_text("width,label\n" + "0.2,setosa\n1.3,versicolor\n" * 5)
+        >>> load_csv(path).class_names
+        ('setosa', 'versicolor')
+    """
+    path = _existing(path)
+    features, texts = _read_table(path, label)
+    names, labels = _classes(texts)
+    train, test = stratified_split(labels, test_fraction, seed)
+    if standardise:
+        mean, deviation = features[train].mean(0), features[train].std(0)
+        features = (features - mean) / np.where(deviation > 0, deviation, 1)
+    parts = [Samples(_tensor(features[part]), torch.from_numpy(labels[part])) for part in (train, test)]
+    return Dataset(path.stem, parts[0], parts[1], names)
+
+
+def _read_table(path: Path, label: str) -> tuple[np.ndarray, list[str]]:
+    values, texts = [], []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            lines = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(lines, [])]
+            column = _label_column(path, header, label)
+            for cells in lines:
+                if cells:
+                    row, text = _read_line(f"{path}, line {lines.line_num}", cells, header, column)
+                    values.append(row)
+                    texts.append(text)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path}, line {lines.line_num}: expected comma separated text in UTF-8, got {error}; export it anew"
+            ) from error
+    if not values:
+        raise ValueError(f"{path}: expected samples below the header line, got none; add some")
+    return np.array(values), texts
+
+
+def _label_column(path: Path, header: list[str], label: str) -> int:
+    if header.count(label) != 1:
+        got = f"{header.count(label)} of that name" if label in header else ", ".join(header) or "an empty file"
+        raise ValueError(
+            f"{path}, line 1: expected one column {label!r}, got {got}; name the column of labels with label=..."
+        )
+    if len(header) < 2:
+        raise ValueError(f"{path}, line 1: expected a column of features beside {label!r}, got none; add one")
+    return header.index(label)
+
+
+def _read_line(place: str, cells: list[str], header: list[str], column: int) -> tuple[list[float], str]:
+    if len(cells) != len(header):
+        raise ValueError(f"{place}: expected {len(header)} cells as in the header, got {len(cells)}; complete the line")
+    text = cells[column].strip()
+    if not text:
+        raise ValueError(f"{place}, column {header[column]!r}: expected a label, got an empty cell; fill it in")
+    row = [_number(place, name, cell) for i, (name, cell) in enumerate(zip(header, cells, strict=True)) if i != column]
+    return row, text
+
+
+def _number(place: str, name: str, cell: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    # Beyond the largest float32 a number would turn into infinity later on.
+    if not abs(value) <= _LARGEST:
+        raise ValueError(
+            f"{place}, column {name!r}: expected a finite number, got {cell!r}; correct it or remove the line"
+        )
+    return value
+
+
+def _classes(texts: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Number the labels, in numeric order where all are numbers: 10 comes after 9, and 1 equals 1.0."""
+    keys: np.ndarray
+    try:
+        keys = np.array([float(text) for text in texts])
+    except ValueError:
+        keys = np.array(texts)
+    if keys.dtype == np.float64 and not np.isfinite(keys).all():
+        keys = np.array(texts)
+    _, first, labels = np.unique(keys, return_index=True, return_inverse=True)
+    return tuple(texts[i] for i in first), labels.astype(np.int64)
+
+
+def load_folder(path: str | Path, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
+    """Load a folder of images, one folder a class.
+
+    Args:
+        path: Either with the folders `train/<class>/` and `test/<class>/`, or with `<class>/` alone. All images have
+            one size; grayscale ones become `[samples, rows, columns]`, others `[samples, 3, rows, columns]`.
+        test_fraction: Share held out for testing, class by class, in (0, 1), where there is no folder `test`.
+        seed: Of that split.
+
+    Returns:
+        The data set; classes are the sorted names of the folders.
+
+    Raises:
+        ImportError: When Pillow is not installed.
+        ValueError: When an image cannot be read or differs in size, or a class is empty, naming it.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for i in range(10):
+        ...     (root / "ab"[i % 2]).mkdir(exist_ok=True)
+        ...     Image.new("L", (4, 3), i).save(root / "ab"[i % 2] / f"{i}.png")
+        >>> load_folder(root).train.inputs.shape
+        torch.Size([8, 3, 4])
+    """
+    path = _existing(path)
+    if (path / "train").is_dir() != (path / "test").is_dir():
+        raise ValueError(f"{path}: expected both folders train and test, or neither, got one; add the other")
+    divided = (path / "train").is_dir()
+    parts = [_image_files(path / part) for part in (("train", "test") if divided else ("",))]
+    images = _read_images([file for part in parts for file in part])
+    labels = np.array([file.parent.name for part in parts for file in part])
+    if divided:
+        border = len(parts[0])
+        return _dataset(path.resolve().name, images[:border], labels[:border], images[border:], labels[border:])
+    train, test = stratified_split(labels, test_fraction, seed)
+    return _dataset(path.resolve().name, images[train], labels[train], images[test], labels[test])
+
+
+def _image_files(root: Path) -> list[Path]:
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    if not folders:
+        raise ValueError(f"{root}: expected one folder per class, got none; sort the images into such folders")
+    found: list[Path] = []
+    for folder in folders:
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise ValueError(f"{folder}: expected images ({', '.join(SUFFIXES)}), got none; add some or remove it")
+        found += files
+    return found
+
+
+def _read_images(files: list[Path]) -> np.ndarray:
+    modes, images = zip(*_open_images(files), strict=True)
+    if set(modes) <= set(_GRAYSCALE):
+        return np.stack([np.asarray(image.convert("L")) for image in images])
+    return np.stack([np.asarray(image.convert("RGB")).transpose(2, 0, 1) for image in images])
+
+
+def _open_images(files: list[Path]) -> Iterator[tuple[str, "Image.Image"]]:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("a folder of images is read with Pillow: pip install metaplastic[images]") from error
+    first = None
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                image.load()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{file}: expected an image, got {error}; replace or remove it") from error
+        first = first or image.size
+        if image.size != first:
+            sizes = f"{files[0]} of {first[0]}x{first[1]} and {file} of {image.size[0]}x{image.size[1]}"
+            raise ValueError(f"expected images of one size, got {sizes} pixels; resize them")
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"{file}: expected 8 bits a channel, got mode {image.mode}; convert it to 8 bits")
+        yield image.mode, image

@@ -1,0 +1,171 @@
+"""What training did to the hidden weights: flipped signs, consolidation, magnitudes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def flip_rate(before_hidden: Float[Tensor, "..."], after_hidden: Float[Tensor, "..."]) -> float:
+    """Share of binary weights that changed between two moments.
+
+    `mean(sign(W_before) != sign(W_after))` with `W_before = before_hidden`, `W_after = after_hidden` and
+    `sign(0) = +1`, as in the forward pass.
+
+    Args:
+        before_hidden: Hidden weights at the first moment, any shape.
+        after_hidden: The same weights at the second moment.
+
+    Returns:
+        From 0 to 1.
+
+    Raises:
+        ValueError: When the shapes differ, there is no weight, or one is not a number.
+
+    Example:
+        >>> flip_rate(torch.tensor([0.5, -0.5, 0.0, -2.0]), torch.tensor([0.1, 0.5, 3.0, -1.0]))
+        0.25
+    """
+    _check_shapes("hidden weights before and after", before_hidden, after_hidden)
+    _check_values("hidden weights", before_hidden)
+    _check_values("hidden weights", after_hidden)
+    return _share((before_hidden >= 0) != (after_hidden >= 0))
+
+
+def consolidated_fraction(attenuation: Float[Tensor, "..."]) -> float:
+    """Share of weights that are consolidated: a step that would weaken them is more than halved.
+
+    `mean(f_meta(W_h) < 1/2)` with `f_meta(W_h) = attenuation`.
+
+    Args:
+        attenuation: Value of the consolidation function at each hidden weight, any shape; what a weakening step is
+            multiplied by, from 0 (frozen) to 1 (free).
+
+    Returns:
+        From 0 to 1.
+
+    Raises:
+        ValueError: When there is no weight or a value is not a number.
+
+    Example:
+        >>> consolidated_fraction(torch.tensor([1.0, 0.5, 0.49, 0.0]))
+        0.5
+    """
+    _check_values("attenuations", attenuation)
+    return _share(attenuation < 0.5)
+
+
+@dataclass(frozen=True)
+class MagnitudeHistogram:
+    """Counts of hidden-weight magnitudes; no weight is left out.
+
+    Args:
+        edges: Borders of the bins, ascending, one more than there are bins. A bin holds its lower border, the last
+            one its upper border too.
+        counts: Weights in each bin.
+        below: Weights with a magnitude under the first border.
+        above: Weights with a magnitude over the last border.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    below: int
+    above: int
+
+
+def hidden_weight_histogram(
+    hidden: Float[Tensor, "..."], bins: int = 50, range: tuple[float, float] = (0.0, 1.0)
+) -> MagnitudeHistogram:
+    """Count `|W_h|` in bins of equal width, with `W_h = hidden`.
+
+    Args:
+        hidden: Hidden weights, any shape.
+        bins: Number of bins, at least 1.
+        range: First and last border of the bins, in units of the hidden weight, `0 <= first < last`.
+
+    Returns:
+        The counts, those outside the range included.
+
+    Raises:
+        ValueError: When there is no weight, one is not a number, or the bins or the range are not as above.
+
+    Example:
+        >>> hidden_weight_histogram(torch.tensor([-0.2, 0.1, 0.9, -1.5]), bins=2)
+        MagnitudeHistogram(edges=(0.0, 0.5, 1.0), counts=(2, 1), below=0, above=1)
+    """
+    first, last = range
+    if bins < 1 or not 0 <= first < last < float("inf"):
+        raise ValueError(f"expected at least 1 bin and 0 <= first < last, got {bins} bins from {first} to {last}")
+    _check_values("hidden weights", hidden)
+    # In float64 the counts stay exact beyond 2^24 weights; torch.histogram exists on the CPU only.
+    magnitudes = hidden.detach().to("cpu", torch.float64).abs().flatten()
+    counts, edges = torch.histogram(magnitudes, bins, range=(first, last))
+    return MagnitudeHistogram(
+        tuple(edges.tolist()),
+        tuple(int(count) for count in counts.tolist()),
+        int((magnitudes < first).sum()),
+        int((magnitudes > last).sum()),
+    )
+
+
+def layer_report(
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor], attenuation: Mapping[str, Tensor]
+) -> dict[str, dict[str, float]]:
+    """Describe every layer's hidden weights by a few numbers.
+
+    Args:
+        before: Hidden weights by layer name at a first moment, e.g. before a task.
+        after: The same layers at a second moment.
+        attenuation: Value of the consolidation function at each weight of `after`, from 0 to 1.
+
+    Returns:
+        For each layer, in the order of `after`: `flip_rate` and `consolidated_fraction`, from 0 to 1, and
+        `mean_magnitude`, the mean of `|W_h|` in `after`.
+
+    Raises:
+        ValueError: When the names or the shapes differ, a layer is empty, or a value is not a number.
+
+    Example:
+        >>> before, after = {"first": torch.tensor([1.0, -1.0])}, {"first": torch.tensor([2.0, 1.0])}
+        >>> layer_report(before, after, {"first": torch.tensor([0.1, 0.6])})
+        {'first': {'flip_rate': 0.5, 'consolidated_fraction': 0.5, 'mean_magnitude': 1.5}}
+    """
+    for name, layers in (("before", before), ("attenuation", attenuation)):
+        if layers.keys() != after.keys():
+            raise ValueError(
+                f"expected the layers {sorted(after)} in {name}, got {sorted(layers)}; take both from one network"
+            )
+    return {name: _layer(name, before[name], after[name], attenuation[name]) for name in after}
+
+
+def _layer(name: str, before: Tensor, after: Tensor, attenuation: Tensor) -> dict[str, float]:
+    _check_shapes(f"hidden weights and attenuation of {name!r}", after, attenuation)
+    try:
+        return {
+            "flip_rate": flip_rate(before, after),
+            "consolidated_fraction": consolidated_fraction(attenuation),
+            "mean_magnitude": float(after.detach().abs().mean(dtype=torch.float64)),
+        }
+    except ValueError as error:
+        raise ValueError(f"in layer {name!r}: {error}") from error
+
+
+def _share(chosen: Tensor) -> float:
+    return int(torch.count_nonzero(chosen)) / chosen.numel()
+
+
+def _check_shapes(what: str, first: Tensor, second: Tensor) -> None:
+    if first.shape != second.shape:
+        raise ValueError(
+            f"expected {what} of one shape, got {tuple(first.shape)} and {tuple(second.shape)}; take both from the "
+            "same layer"
+        )
+
+
+def _check_values(what: str, values: Tensor) -> None:
+    if values.numel() == 0:
+        raise ValueError(f"expected {what}, got an empty tensor of shape {tuple(values.shape)}; leave that layer out")
+    if bool(values.isnan().any()):
+        raise ValueError(f"expected {what} that are numbers, got NaN; training has diverged, lower the learning rate")

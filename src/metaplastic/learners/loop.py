@@ -1,0 +1,241 @@
+"""The one training loop. It owns no policy: it yields what happened, and whoever asked decides what to do."""
+
+import enum
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metaplastic.learners.finetune import FineTune
+from metaplastic.learners.learner import Learner
+from metaplastic.nn import Scope, keep_task, normalizations, recalibrate
+from metaplastic.scenarios import Scenario, Task
+from metaplastic.seeding import Purpose, generator
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became infinite or not a number; the weights are those before the step that would have used it."""
+
+
+class Moment(enum.StrEnum):
+    """When an event happens."""
+
+    STEP = "step"
+    """The optimizer made a step."""
+    EPOCH = "epoch"
+    """Every sample of the task was seen once more."""
+    TASK = "task"
+    """A task ended: the learner's hook ran, statistics were taken and kept."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where training stands: the next step to be made.
+
+    Args:
+        task: Index of the task.
+        epoch: Epochs of that task already complete.
+        step: Steps of that epoch already made.
+        loss_sum: Sum of the losses of those steps.
+    """
+
+    task: int = 0
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened in training.
+
+    Args:
+        moment: What.
+        task: Index of the task it happened in.
+        epoch: Index of the epoch within the task.
+        loss: Of the step, or the mean over the epoch's steps, penalty included.
+        position: Where training goes on: all that a checkpoint needs to know of the loop.
+    """
+
+    moment: Moment
+    task: int
+    epoch: int
+    loss: float
+    position: Position
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, in what order and in what portions samples are shown.
+
+    Args:
+        epochs: Passes over each task, >= 1.
+        batch_size: Samples per step at most, >= 1. An epoch is cut into batches that differ by at most one sample,
+            so that no last batch is too small to normalise.
+        seed: Seed of the order, which depends on nothing else but task and epoch.
+        reset_optimizer: Whether the optimizer's state is cleared when a task begins; needs announced boundaries.
+        calibration_samples: Training samples that recalibrated statistics are taken from, >= 2, 1,000 or more
+            recommended; all are used where a task has fewer.
+
+    Raises:
+        ValueError: When a value is out of range.
+    """
+
+    epochs: int
+    batch_size: int = 100
+    seed: int = 0
+    reset_optimizer: bool = False
+    calibration_samples: int = 5000
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("calibration_samples", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"expected {name} >= {least}, got {getattr(self, name)}")
+
+    def batches(self, task: Task, index: int, epoch: int) -> tuple[Tensor, ...]:
+        """Deal the rows of a task into the batches of one epoch.
+
+        Args:
+            task: The task.
+            index: Its index.
+            epoch: Index of the epoch.
+
+        Returns:
+            One tensor of rows per step.
+        """
+        samples = len(task.view)
+        order = torch.randperm(samples, generator=generator(self.seed, Purpose.BATCH_ORDER, index, epoch))
+        return order.tensor_split(math.ceil(samples / self.batch_size))
+
+
+def learn(
+    network: nn.Module,
+    scenario: Scenario,
+    optimizer: torch.optim.Optimizer,
+    learner: Learner = FineTune(),
+    *,
+    schedule: Schedule,
+    start: Position = Position(),
+) -> Iterator[Event]:
+    """Learn the tasks of a scenario in order, yielding every step, epoch and task that ends.
+
+    The generator holds no state of its own beyond `Event.position`: with the network, the optimizer and the learner
+    put back as they were at an event, and `start` set to its position, training goes on with the same bits.
+
+    Args:
+        network: Any module that maps inputs to logits.
+        scenario: What is learned; it is what `learner.curriculum` returned.
+        optimizer: Holds the network's parameters.
+        learner: The continual-learning method.
+        schedule: Epochs, batches and their order.
+        start: Where to begin.
+
+    Yields:
+        Events, in the order in which they happen.
+
+    Raises:
+        ValueError: When network or schedule need something that the scenario does not announce.
+
+    Example:
+        >>> from metaplastic.data import load
+        >>> from metaplastic.nn import BinaryMLP
+        >>> from metaplastic.scenarios import permuted
+        >>> net, scenario = BinaryMLP([64, 16, 10]), permuted(load("digits"), tasks=2)
+        >>> optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+        >>> events = list(learn(net, scenario, optimizer, schedule=Schedule(epochs=1)))
+        >>> [event.task for event in events if event.moment is Moment.TASK]
+        [0, 1]
+    """
+    require_announced(network, scenario, schedule)
+    for index in range(start.task, len(scenario.tasks)):
+        begin = start if index == start.task else Position(index)
+        if schedule.reset_optimizer and (begin.epoch, begin.step) == (0, 0):
+            optimizer.state.clear()
+        for epoch in range(begin.epoch, schedule.epochs):
+            at = begin if epoch == begin.epoch else Position(index, epoch)
+            yield from _epoch(network, scenario, optimizer, learner, schedule, at)
+        learner.end_task(scenario.tasks[index])
+        calibrate(network, scenario.tasks[index], index, schedule)
+        keep_task(network, index)
+        yield Event(Moment.TASK, index, schedule.epochs - 1, math.nan, Position(index + 1))
+
+
+def require_announced(network: nn.Module, scenario: Scenario, schedule: Schedule) -> None:
+    """Fail if network or schedule need to know what the scenario does not announce.
+
+    Args:
+        network: Its normalisations may be kept per task.
+        scenario: Says what is announced.
+        schedule: May reset the optimizer at boundaries.
+
+    Raises:
+        ValueError: When something is needed that is not announced.
+    """
+    if schedule.reset_optimizer:
+        scenario.require_boundaries("an optimizer reset at each task")
+    if any(layer.policy.scope is Scope.PER_TASK for layer in normalizations(network)):
+        scenario.require_boundaries("normalisation kept per task")
+        scenario.require_task_at_test("normalisation kept per task")
+
+
+def calibrate(network: nn.Module, task: Task, index: int, schedule: Schedule) -> None:
+    """Take recalibrated statistics from the training samples of a task; other policies are left alone.
+
+    Args:
+        network: Any module.
+        task: The task that is, or was last, learned.
+        index: Its index.
+        schedule: Says how many samples and which.
+    """
+    samples = len(task.view)
+    order = torch.randperm(samples, generator=generator(schedule.seed, Purpose.CALIBRATION, index))
+    inputs, _ = task.view.batch(order[: schedule.calibration_samples])
+    recalibrate(network, inputs)
+
+
+def _epoch(
+    network: nn.Module,
+    scenario: Scenario,
+    optimizer: torch.optim.Optimizer,
+    learner: Learner,
+    schedule: Schedule,
+    at: Position,
+) -> Iterator[Event]:
+    task = scenario.tasks[at.task]
+    network.train()
+    batches = schedule.batches(task, at.task, at.epoch)
+    for rows in batches[at.step :]:
+        loss = _loss(network, task, learner, rows)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"expected a finite loss, got {value} in {task.name!r} (task {at.task + 1}), epoch {at.epoch + 1}, "
+                f"step {at.step + 1}; lower the learning rate, or look for infinite values in the inputs"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        learner.after_step()
+        at = replace(at, step=at.step + 1, loss_sum=at.loss_sum + value)
+        yield Event(Moment.STEP, at.task, at.epoch, value, at)
+        network.train()  # whoever took the event may have evaluated
+    mean = at.loss_sum / len(batches)
+    yield Event(Moment.EPOCH, at.task, at.epoch, mean, Position(at.task, at.epoch + 1))
+
+
+def _loss(network: nn.Module, task: Task, learner: Learner, rows: Tensor) -> Tensor:
+    inputs, labels = task.view.batch(rows)
+    logits = network(inputs)
+    if task.outputs is not None:
+        logits = logits[:, list(task.outputs)]
+    if int(labels.max()) >= logits.shape[1]:
+        raise ValueError(
+            f"expected labels below {logits.shape[1]}, the outputs that learn {task.name!r}, got {int(labels.max())}; "
+            "give the network one output per class of the scenario"
+        )
+    loss = functional.cross_entropy(logits, labels)
+    penalty = learner.penalty()
+    return loss if penalty is None else loss + penalty

@@ -1,0 +1,107 @@
+"""The classes of one data set, divided into tasks."""
+
+import enum
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from metaplastic.data import Dataset, Samples
+from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test
+
+
+class Increment(enum.StrEnum):
+    """What a new task adds, in the taxonomy of van de Ven and Tolias (arXiv 1904.07734)."""
+
+    TASK = "task"
+    """New classes, and the task is told: only its outputs answer."""
+    DOMAIN = "domain"
+    """New classes behind the same outputs: the first class of every task is output 0, and so on."""
+    CLASS = "class"
+    """New classes with outputs of their own; the task is not told."""
+
+
+def split(
+    dataset: Dataset,
+    classes: Sequence[Sequence[int]],
+    increment: Increment | str = Increment.CLASS,
+    *,
+    boundaries: bool = False,
+) -> Scenario:
+    """Make tasks of disjoint groups of classes.
+
+    Args:
+        dataset: Data with labels.
+        classes: Labels of each task, e.g. `[(0, 1), (2, 3)]`; no label in two tasks.
+        increment: What a new task adds.
+        boundaries: Whether training says when a task ends.
+
+    Returns:
+        A scenario of the kind named; with `Increment.TASK` the task is announced at test.
+
+    Raises:
+        ValueError: When a label does not exist or is in two tasks, or tasks of different sizes share outputs.
+
+    Example:
+        >>> from metaplastic.data import load
+        >>> scenario = split(load("digits"), [(0, 1), (2, 3)], "domain")
+        >>> scenario.classes, [len(task.view) for task in scenario.tasks]
+        (2, [288, 286])
+
+    References:
+        Zenke et al. 2017, arXiv 1703.04200; van de Ven and Tolias 2019, arXiv 1904.07734.
+    """
+    increment = Increment(increment)
+    groups = [tuple(group) for group in classes]
+    _check(groups, dataset, increment)
+    names = [" ".join(dataset.class_names[label] for label in group) for group in groups]
+    outputs = [group if increment is Increment.TASK else None for group in groups]
+    shown = [_labels_shown(group, dataset.classes, increment) for group in groups]
+
+    def views(samples: Samples) -> list[IndexView]:
+        return [
+            IndexView(samples, dataset.scale, rows=_rows(samples, group), labels=labels)
+            for group, labels in zip(groups, shown, strict=True)
+        ]
+
+    return Scenario(
+        name=f"split {dataset.name}",
+        tasks=tuple(
+            Task(name, view, out, tests=(i,))
+            for i, (name, view, out) in enumerate(zip(names, views(dataset.train), outputs, strict=True))
+        ),
+        tests=tuple(
+            Test(name, view, i, out)
+            for i, (name, view, out) in enumerate(zip(names, views(dataset.test), outputs, strict=True))
+        ),
+        announced=Announced(boundaries, task_at_test=increment is Increment.TASK),
+        classes=len(groups[0]) if increment is Increment.DOMAIN else dataset.classes,
+        input_shape=dataset.input_shape,
+        kind=f"{increment}-incremental",
+    )
+
+
+def _check(groups: list[tuple[int, ...]], dataset: Dataset, increment: Increment) -> None:
+    labels = [label for group in groups for label in group]
+    outside = [label for label in labels if not 0 <= label < dataset.classes]
+    if outside:
+        raise ValueError(
+            f"expected labels from 0 to {dataset.classes - 1}, got {outside}; {dataset.name!r} has no others"
+        )
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"expected each label in one task, got {groups}; remove the label that occurs twice")
+    if increment is Increment.DOMAIN and len({len(group) for group in groups}) > 1:
+        raise ValueError(f"expected tasks of one size to share their outputs, got {groups}; use 'class' or 'task'")
+
+
+def _rows(samples: Samples, group: tuple[int, ...]) -> Tensor:
+    return torch.isin(samples.labels, torch.tensor(group)).nonzero().flatten()
+
+
+def _labels_shown(group: tuple[int, ...], classes: int, increment: Increment) -> Tensor | None:
+    """Label shown for each stored one: its place in the task, except where classes have outputs of their own."""
+    if increment is Increment.CLASS:
+        return None
+    shown = torch.zeros(classes, dtype=torch.int64)
+    shown[list(group)] = torch.arange(len(group))
+    return shown
