@@ -1,1 +1,28 @@
 """Configurations, presets, runs and their records."""
+
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.config_json import from_json, to_json
+from metaplastic.experiments.demo import demo_configs, run_demo
+from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.presets.registry import PRESETS, description, preset
+from metaplastic.experiments.record import Record, read_config
+from metaplastic.experiments.run import Result, new_folder, resume, run, train
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "Interrupted",
+    "Record",
+    "Result",
+    "demo_configs",
+    "description",
+    "from_json",
+    "new_folder",
+    "preset",
+    "read_config",
+    "resume",
+    "run",
+    "run_demo",
+    "to_json",
+    "train",
+]

@@ -95,6 +95,17 @@ class Schedule:
             if getattr(self, name) < least:
                 raise ValueError(f"expected {name} >= {least}, got {getattr(self, name)}")
 
+    def steps(self, task: Task) -> int:
+        """Count the steps of one epoch of a task.
+
+        Args:
+            task: The task.
+
+        Returns:
+            Batches per epoch.
+        """
+        return math.ceil(len(task.view) / self.batch_size)
+
     def batches(self, task: Task, index: int, epoch: int) -> tuple[Tensor, ...]:
         """Deal the rows of a task into the batches of one epoch.
 
@@ -106,9 +117,8 @@ class Schedule:
         Returns:
             One tensor of rows per step.
         """
-        samples = len(task.view)
-        order = torch.randperm(samples, generator=generator(self.seed, Purpose.BATCH_ORDER, index, epoch))
-        return order.tensor_split(math.ceil(samples / self.batch_size))
+        source = generator(self.seed, Purpose.BATCH_ORDER, index, epoch)
+        return torch.randperm(len(task.view), generator=source).tensor_split(self.steps(task))
 
 
 def learn(

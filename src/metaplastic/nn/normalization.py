@@ -164,12 +164,13 @@ class Normalization(nn.Module):
                 "has no variance; use larger batches, or statistics='layer', which normalises each sample by itself"
             )
         track = self.training and self.policy.statistics is Statistics.RUNNING
+        gain, offset = (self.gain, self.offset) if self.training else self._state(self.task)[:2]
         return functional.batch_norm(
             x,
             self.mean if track else None,
             self.variance if track else None,
-            self.gain,
-            self.offset,
+            gain,
+            offset,
             training=True,
             momentum=self.policy.momentum,
             eps=self.policy.eps,

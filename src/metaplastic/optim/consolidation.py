@@ -38,14 +38,15 @@ class TanhSquared:
     References:
         Laborieux et al. 2021, doi 10.1038/s41467-021-22768-y, Fig. 1c.
 
-    Deviation from the authors' code: none. Like theirs it is subject to rounding: beyond m |W| of about 9 in float32,
-    and about 19 in float64, the factor is exactly 0 and the synapse no longer weakens at all.
+    Deviation from the authors' code: the same function in another form. Theirs is exactly 0 beyond m |W| of about 9 in
+    float32, by cancellation; ours goes on falling as 4 exp(-2 m |W|).
     """
 
     def __call__(self, hidden: Float[Tensor, "..."], metaplasticity: float) -> Float[Tensor, "..."]:
         """Give one factor per hidden weight."""
-        # In-place only on this function's own intermediates, and only where autograd does not need the old value.
-        return (hidden * metaplasticity).tanh_().square().neg_().add_(1.0)
+        # 4 e / (1 + e)^2 with e = exp(-2 m |W|): half the time of tanh, and no cancellation where f is small.
+        e = hidden.abs().mul_(-2.0 * metaplasticity).exp_()
+        return 4.0 * e / (1.0 + e).pow(2)
 
 
 @dataclass(frozen=True)
@@ -192,4 +193,7 @@ def consolidate(
     Deviation from the paper and the authors' code: both test U sign(W) > 0. The product U W has the same sign, except
     that it is 0 where it underflows or W = 0; there f = 1 or the step vanishes, and the two agree.
     """
-    return torch.where(update * hidden > 0, function(hidden, metaplasticity).to(update.dtype) * update, update)
+    # Arithmetic on a mask of 0 and 1: selecting with `torch.where` takes many times as long on a CPU.
+    weakens = (update * hidden).sign_().clamp_min_(0)
+    factor = function(hidden, metaplasticity).to(update.dtype)
+    return update * torch.lerp(torch.ones_like(factor), factor, weakens)

@@ -5,7 +5,7 @@ import enum
 import math
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -97,10 +97,14 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
             self._warn_of_unmarked(group)
 
     @abc.abstractmethod
+    def _begin_step(self, parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> dict[str, Tensor]:
+        """Make the state of a parameter if it is new, count the step, and give what has the parameter's shape."""
+
+    @abc.abstractmethod
     def _update(
-        self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]
+        self, gradient: Tensor, moments: dict[str, Tensor], state: dict[str, Tensor], group: dict[str, Any]
     ) -> tuple[Tensor, float]:
-        """Move the state of one parameter, and give its update and the size of the step along it."""
+        """Move the moments of a block of a parameter; give its update and the size of the step along it."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group.
@@ -142,11 +146,14 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
                 f"expected a dense real gradient, got layout {gradient.layout} and dtype {gradient.dtype}; "
                 "train that parameter with another optimizer, or give its layer sparse=False"
             )
-        gradient = decayed(gradient, parameter, group["weight_decay"])
-        update, size = self._update(parameter, gradient, self.state[parameter], group)
-        if is_damped(parameter, group):
-            update = consolidate(update, parameter, group["metaplasticity"], group["consolidation"])
-        parameter.add_(update, alpha=-size)
+        state, damped = self.state[parameter], is_damped(parameter, group)
+        moments = self._begin_step(parameter, state, group)
+        for weight, slope, *block in _blocks(parameter, gradient, *moments.values()):
+            slope = decayed(slope, weight, group["weight_decay"])
+            update, size = self._update(slope, dict(zip(moments, block, strict=True)), state, group)
+            if damped:
+                update = consolidate(update, weight, group["metaplasticity"], group["consolidation"])
+            weight.add_(update, alpha=-size)
 
     def _warn_of_unmarked(self, group: dict[str, Any]) -> None:
         """Say once per parameter that it is not damped; groups may have grown since they were added."""
@@ -236,9 +243,7 @@ class MetaplasticAdam(_MetaplasticOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(
-        self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]
-    ) -> tuple[Tensor, float]:
+    def _begin_step(self, parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> dict[str, Tensor]:
         # Created at the first gradient and not in the constructor, because loops clear the state and add parameters.
         if len(state) == 0:
             # On the CPU, so that reading it does not wait for a device.
@@ -246,11 +251,17 @@ class MetaplasticAdam(_MetaplasticOptimizer):
             state["first_moment"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
             state["second_moment"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         state["step"] += 1
+        return {name: state[name] for name in ("first_moment", "second_moment")}
+
+    def _update(
+        self, gradient: Tensor, moments: dict[str, Tensor], state: dict[str, Tensor], group: dict[str, Any]
+    ) -> tuple[Tensor, float]:
         betas = group["betas"]
-        state["first_moment"].lerp_(gradient, 1 - betas[0])
-        state["second_moment"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+        first, second = moments["first_moment"], moments["second_moment"]
+        first.lerp_(gradient, 1 - betas[0])
+        second.mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
         scale, eps = bias_correction(int(state["step"]), betas, group["eps"], group["eps_placement"])
-        return moment_ratio(state["first_moment"], state["second_moment"], eps), group["lr"] * scale
+        return moment_ratio(first, second, eps), group["lr"] * scale
 
 
 class MetaplasticSGD(_MetaplasticOptimizer):
@@ -311,14 +322,31 @@ class MetaplasticSGD(_MetaplasticOptimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(
-        self, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]
-    ) -> tuple[Tensor, float]:
+    def _begin_step(self, parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> dict[str, Tensor]:
         if group["momentum"] == 0:
-            return gradient, group["lr"]
+            return {}
         if len(state) == 0:
             state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-        return state["velocity"].mul_(group["momentum"]).add_(gradient), group["lr"]
+        return {"velocity": state["velocity"]}
+
+    def _update(
+        self, gradient: Tensor, moments: dict[str, Tensor], state: dict[str, Tensor], group: dict[str, Any]
+    ) -> tuple[Tensor, float]:
+        if not moments:
+            return gradient, group["lr"]
+        return moments["velocity"].mul_(group["momentum"]).add_(gradient), group["lr"]
+
+
+# A step is made in blocks of about so many elements: they stay in the cache, and their temporaries are small enough
+# for the allocator to hand out again, where large ones would be returned to the system and paid for in page faults.
+_BLOCK = 2**16
+
+
+def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Cut tensors of one shape into the same blocks of rows, as views."""
+    rows = [tensor.view(1) if tensor.dim() == 0 else tensor for tensor in tensors]
+    height = max(1, _BLOCK * len(rows[0]) // max(1, rows[0].numel()))
+    return zip(*(tensor.split(height) for tensor in rows), strict=True)
 
 
 # Options by the range they must lie in; comparisons are written so that NaN fails them.

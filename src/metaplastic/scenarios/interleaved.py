@@ -34,6 +34,6 @@ def interleaved(scenario: Scenario) -> Scenario:
     union = Task(
         name="all tasks",
         view=UnionView(tuple(task.view for task in scenario.tasks)),
-        tests=tuple(index for task in scenario.tasks for index in task.tests),
+        tests=tuple(dict.fromkeys(index for task in scenario.tasks for index in task.tests)),
     )
     return replace(scenario, tasks=(union,))

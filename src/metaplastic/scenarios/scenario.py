@@ -1,7 +1,7 @@
 """The values at the centre of the scenarios: views of data, tasks, and what is announced about them."""
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -10,6 +10,7 @@ from torch import Tensor
 from metaplastic.data import Samples
 
 
+@runtime_checkable
 class View(Protocol):
     """Samples as a task shows them to a network."""
 

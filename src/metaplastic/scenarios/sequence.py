@@ -22,7 +22,7 @@ def sequence(datasets: Sequence[Dataset], *, shared_head: bool = True, announced
         is announced at test.
 
     Raises:
-        ValueError: When inputs differ in shape or scale.
+        ValueError: When there is no data set, or inputs differ in shape or scale.
 
     Example:
         >>> from metaplastic.data import load
@@ -32,6 +32,8 @@ def sequence(datasets: Sequence[Dataset], *, shared_head: bool = True, announced
     References:
         Laborieux et al. 2021, MNIST then Fashion-MNIST with ten shared outputs.
     """
+    if not datasets:
+        raise ValueError("expected at least two data sets, got none; give them in the order in which they are learned")
     first = datasets[0]
     for other in datasets[1:]:
         if (other.input_shape, other.scale) != (first.input_shape, first.scale):

@@ -40,7 +40,8 @@ def split(
         A scenario of the kind named; with `Increment.TASK` the task is announced at test.
 
     Raises:
-        ValueError: When a label does not exist or is in two tasks, or tasks of different sizes share outputs.
+        ValueError: When there is no task, a label does not exist or is in two tasks, or tasks of different sizes
+            share outputs.
 
     Example:
         >>> from metaplastic.data import load
@@ -82,6 +83,8 @@ def split(
 
 
 def _check(groups: list[tuple[int, ...]], dataset: Dataset, increment: Increment) -> None:
+    if not groups:
+        raise ValueError("expected at least one group of classes, got none; e.g. [(0, 1), (2, 3)]")
     labels = [label for group in groups for label in group]
     outside = [label for label in labels if not 0 <= label < dataset.classes]
     if outside:

@@ -1,0 +1,271 @@
+"""The command line: a thin face over the library. Each command parses its arguments and makes one call.
+
+torch is imported only when a command needs it, so that help comes at once.
+"""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import tyro
+from tyro.conf import Positional
+
+from metaplastic.errors import unknown
+
+if TYPE_CHECKING:
+    from metaplastic.experiments import Config, Result
+
+USAGE = """usage: metaplastic COMMAND [ARGUMENTS]
+
+Binary neural networks that keep what they learned.
+
+  demo                         plain against metaplastic against joint learning, on built-in data, in a minute
+  list                         the experiments that are ready to run, with what each shows
+  run PRESET [--FIELD VALUE]   run one and keep its record; `run PRESET --help` lists the fields
+  run --from FILE [...]        run a configuration of your own, e.g. the config.json of an earlier run
+  run --resume FOLDER          go on with a run that was stopped
+  report FOLDER...             table and pictures of runs
+  data list                    data sets, and which of them are here
+  data fetch NAME...           download data sets
+
+`metaplastic COMMAND --help` says more."""
+
+Options = TypeVar("Options")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command. What a user can mend ends it with a message and status 2, without a traceback.
+
+    Args:
+        arguments: Words of the command line; None takes those of the process.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    if words[0] not in COMMANDS:
+        _fail(unknown("command", words[0], COMMANDS))
+    try:
+        COMMANDS[words[0]](words[1:])
+    except (ValueError, OSError, ArithmeticError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str, status: int = 2) -> NoReturn:
+    print(f"metaplastic: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _parse(options: type[Options], words: list[str], command: str, default: Options | None = None) -> Options:
+    """Parse the words of a command into a frozen dataclass; nested fields go by their own names."""
+    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues)
+    given: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(options, args=words, prog=f"metaplastic {command}", config=markers, **given)
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoOptions:
+    """Learn four permutations of handwritten digits: plain, metaplastic, and all at once."""
+
+    seeds: int = 1
+    """Number of seeds; each takes about a minute on two cores."""
+    out: Path | None = None
+    """A new folder for the runs; by default one under runs/ named after the time."""
+
+
+def _demo(words: list[str]) -> None:
+    options = _parse(DemoOptions, words, "demo")
+    from metaplastic.experiments import new_folder, run_demo
+    from metaplastic.report import report
+
+    folder = options.out or new_folder("demo")
+    with _resumable():
+        run_demo(folder, options.seeds, lambda title: print(f"{title} ...", flush=True))
+    report([folder], folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Show the experiments that are ready to run."""
+
+
+def _list(words: list[str]) -> None:
+    _parse(ListOptions, words, "list")
+    from rich.console import Console
+    from rich.table import Table
+
+    from metaplastic.experiments import PRESETS, description
+
+    table = Table("preset", "what it shows")
+    for name in PRESETS:
+        table.add_row(name, description(name))
+    Console().print(table)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run from its last checkpoint."""
+
+    resume: Path
+    """Folder of the run."""
+    data_dir: Path | None = None
+    """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
+    quiet: bool = False
+    """Show no progress bar."""
+
+
+def _run(words: list[str]) -> None:
+    if "--resume" in words:
+        _resume(words)
+        return
+    config, words, command = _base_config(words)
+    options = _parse(*_run_options(config, words, command))
+    from metaplastic.experiments import run
+
+    with _resumable():
+        result = run(options.config, options.out, data_dir=options.data_dir, progress=_shown(options.quiet))
+    _show_result(result)
+
+
+def _resume(words: list[str]) -> None:
+    options = _parse(ResumeOptions, words, "run")
+    from metaplastic.experiments import resume
+
+    with _resumable():
+        result = resume(options.resume, data_dir=options.data_dir, progress=_shown(options.quiet))
+    _show_result(result)
+
+
+def _base_config(words: list[str]) -> tuple["Config", list[str], str]:
+    """Find the configuration that the fields on the command line change."""
+    from metaplastic.experiments import preset, read_config
+
+    if words and not words[0].startswith("-"):
+        return preset(words[0]), words[1:], f"run {words[0]}"
+    if len(words) > 1 and words[0] == "--from":
+        return read_config(Path(words[1])), words[2:], f"run --from {words[1]}"
+    raise ValueError("expected a preset, --from FILE or --resume FOLDER; `metaplastic list` shows the presets")
+
+
+def _run_options(config: "Config", words: list[str], command: str) -> tuple[type[Any], list[str], str, Any]:
+    from metaplastic.experiments import Config
+
+    @dataclasses.dataclass(frozen=True)
+    class RunOptions:
+        """Run an experiment and keep its record."""
+
+        config: Config
+        out: Path | None = None
+        """A new folder for the record; by default one under runs/ named after preset, time and seed."""
+        data_dir: Path | None = None
+        """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
+        quiet: bool = False
+        """Show no progress bar."""
+
+    return RunOptions, [_own_name(word) for word in words], command, RunOptions(config)
+
+
+def _own_name(word: str) -> str:
+    """Let a nested field be named by its path too: --optimizer.lr is --lr."""
+    option, equals, value = word.partition("=")
+    return "--" + option.rpartition(".")[2] + equals + value if option.startswith("--") and "." in option else word
+
+
+def _shown(quiet: bool) -> bool | None:
+    return False if quiet else None
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[None]:
+    from metaplastic.experiments import Interrupted
+    from metaplastic.learners import NonFiniteLossError
+
+    try:
+        yield
+    except Interrupted as interrupted:
+        _fail(str(interrupted), status=130)
+    except NonFiniteLossError as error:
+        _fail(str(error))
+
+
+def _show_result(result: "Result") -> None:
+    from metaplastic.report import show
+
+    show([result.folder])
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """Table and pictures of runs; runs that differ only in their seed are put together."""
+
+    folders: Positional[tuple[Path, ...]]
+    """Folders of runs, or folders that hold them."""
+    out: Path = Path()
+    """Folder for the pictures."""
+
+
+def _report(words: list[str]) -> None:
+    options = _parse(ReportOptions, words, "report")
+    from metaplastic.report import report
+
+    report(list(options.folders), options.out)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataListOptions:
+    """Show the data sets, and which of them are here."""
+
+    data_dir: Path | None = None
+    """Where to look first; by default METAPLASTIC_DATA, then the cache."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFetchOptions:
+    """Download data sets and check what came."""
+
+    names: Positional[tuple[str, ...]]
+    """Names of data sets."""
+    data_dir: Path | None = None
+    """Where to put them; by default METAPLASTIC_DATA, then the cache."""
+
+
+def _data(words: list[str]) -> None:
+    commands = {"list": _data_list, "fetch": _data_fetch}
+    if not words or words[0] not in commands:
+        got = words[0] if words else "nothing"
+        raise ValueError(f"expected `metaplastic data list` or `metaplastic data fetch NAME...`, got {got!r}")
+    commands[words[0]](words[1:])
+
+
+def _data_list(words: list[str]) -> None:
+    options = _parse(DataListOptions, words, "data list")
+    from rich.console import Console
+    from rich.table import Table
+
+    from metaplastic.data import available
+
+    table = Table("name", "data set", "state", "to get it")
+    for entry in available(options.data_dir):
+        table.add_row(entry.name, entry.title, entry.state.value, entry.command)
+    Console().print(table)
+
+
+def _data_fetch(words: list[str]) -> None:
+    options = _parse(DataFetchOptions, words, "data fetch")
+    from metaplastic.data import fetch
+
+    for name in options.names:
+        for path in fetch(name, options.data_dir):
+            print(path)
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "demo": _demo,
+    "list": _list,
+    "run": _run,
+    "report": _report,
+    "data": _data,
+}

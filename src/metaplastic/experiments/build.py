@@ -1,0 +1,206 @@
+"""From a configuration to the things that it describes."""
+
+from pathlib import Path
+
+import torch
+
+from metaplastic.data import Dataset, load
+from metaplastic.experiments.config import (
+    Config,
+    Family,
+    Method,
+    Permuted,
+    Reset,
+    Rule,
+    ScenarioConfig,
+    Sequence,
+    Split,
+)
+from metaplastic.learners import FineTune, Joint, Learner, Schedule
+from metaplastic.nn import (
+    CIFAR_STREAM_BLOCKS,
+    BinaryConvNet,
+    BinaryMLP,
+    RealConvNet,
+    RealMLP,
+    mnist_usps_blocks,
+)
+from metaplastic.optim import (
+    CONSOLIDATION_FUNCTIONS,
+    ConsolidationFunction,
+    MetaplasticAdam,
+    MetaplasticSGD,
+    Tabulated,
+    param_groups,
+)
+from metaplastic.scenarios import Announced, Scenario, permuted, sequence, split, stream
+from metaplastic.seeding import Purpose, generator
+
+
+def build_scenario(config: ScenarioConfig, seed: int, data_dir: Path | None = None) -> Scenario:
+    """Load the data and make the tasks.
+
+    Args:
+        config: What is learned.
+        seed: Seed of what the scenario draws.
+        data_dir: Where the data lie; None looks where `load` looks.
+
+    Returns:
+        The scenario.
+
+    Raises:
+        ValueError: When the classes cannot be divided into as many tasks.
+    """
+    if isinstance(config, Sequence):
+        announced = Announced(config.boundaries, config.task_at_test)
+        datasets = [load(name, data_dir) for name in config.data]
+        return sequence(datasets, shared_head=config.shared_head, announced=announced)
+    dataset = load(config.data, data_dir)
+    if isinstance(config, Permuted):
+        return permuted(
+            dataset,
+            config.tasks,
+            seed=seed if config.permutation_seed is None else config.permutation_seed,
+            permute_first=config.permute_first,
+            announced=Announced(config.boundaries, config.task_at_test),
+        )
+    if isinstance(config, Split):
+        return split(dataset, _groups(dataset, config.tasks), config.increment, boundaries=config.boundaries)
+    return stream(dataset, config.parts, seed=seed)
+
+
+def _groups(dataset: Dataset, tasks: int) -> list[tuple[int, ...]]:
+    size, rest = divmod(dataset.classes, tasks)
+    if rest:
+        raise ValueError(
+            f"expected a number of tasks that divides the {dataset.classes} classes of {dataset.name!r}, got {tasks}"
+        )
+    return [tuple(range(first, first + size)) for first in range(0, dataset.classes, size)]
+
+
+def build_network(config: Config, scenario: Scenario) -> torch.nn.Module:
+    """Make the network for a scenario, with its initial weights drawn.
+
+    Args:
+        config: The experiment.
+        scenario: Gives the shape of an input and the number of outputs.
+
+    Returns:
+        The network, on the CPU.
+    """
+    net, source = config.network, generator(config.seed, Purpose.INITIALIZATION)
+    initialization = net.initialization()
+    sizes = [torch.Size(scenario.input_shape).numel(), *net.hidden, scenario.classes]
+    if net.family is Family.BINARY_MLP:
+        return BinaryMLP(sizes, config.norm, dropout=net.dropout, initialization=initialization, generator=source)
+    if net.family is Family.REAL_MLP:
+        return RealMLP(sizes, config.norm, activation=net.activation, initialization=initialization, generator=source)
+    image = _image_shape(scenario)
+    if net.family is Family.REAL_CONV:
+        return RealConvNet(
+            image,
+            mnist_usps_blocks(net.channels),
+            net.hidden,
+            scenario.classes,
+            config.norm,
+            activation=net.activation,
+            initialization=initialization,
+            generator=source,
+        )
+    return BinaryConvNet(
+        image,
+        CIFAR_STREAM_BLOCKS if net.family is Family.BINARY_CIFAR else mnist_usps_blocks(net.channels),
+        net.hidden,
+        scenario.classes,
+        config.norm,
+        dropout=net.dropout,
+        initialization=initialization,
+        generator=source,
+    )
+
+
+def _image_shape(scenario: Scenario) -> tuple[int, int, int]:
+    shape = scenario.input_shape
+    if len(shape) == 2:
+        return 1, shape[0], shape[1]
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    raise ValueError(
+        f"expected images for a convolutional network, got inputs of shape {shape} from {scenario.name!r}; "
+        "use a fully connected network (--family binary-mlp)"
+    )
+
+
+def build_optimizer(config: Config, network: torch.nn.Module) -> torch.optim.Optimizer:
+    """Make the optimizer for a network.
+
+    Args:
+        config: The experiment.
+        network: Its hidden weights are consolidated, its other parameters are not.
+
+    Returns:
+        The optimizer, with empty state.
+    """
+    options = config.optimizer
+    m = options.metaplasticity[0] if len(options.metaplasticity) == 1 else options.metaplasticity
+    groups = param_groups(network, m)
+    consolidation = consolidation_function(options.consolidation)
+    if options.rule is Rule.SGD:
+        return MetaplasticSGD(
+            groups,
+            lr=options.lr,
+            momentum=options.sgd_momentum,
+            weight_decay=options.weight_decay,
+            consolidation=consolidation,
+        )
+    return MetaplasticAdam(
+        groups,
+        lr=options.lr,
+        weight_decay=options.weight_decay,
+        consolidation=consolidation,
+        eps_placement=options.eps_placement,
+    )
+
+
+def consolidation_function(name: str) -> ConsolidationFunction:
+    """Find a consolidation function.
+
+    Args:
+        name: A name of `CONSOLIDATION_FUNCTIONS`, or the path of a CSV file with a measured curve.
+
+    Returns:
+        The function.
+    """
+    if name in CONSOLIDATION_FUNCTIONS:
+        return CONSOLIDATION_FUNCTIONS[name]
+    return Tabulated.from_csv(Path(name))
+
+
+def build_learner(config: Config) -> Learner:
+    """Make the learner.
+
+    Args:
+        config: The experiment.
+
+    Returns:
+        The learner, with empty state.
+    """
+    return Joint() if config.method is Method.JOINT else FineTune()
+
+
+def build_schedule(config: Config) -> Schedule:
+    """Make the schedule of the loop.
+
+    Args:
+        config: The experiment.
+
+    Returns:
+        The schedule.
+    """
+    return Schedule(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        reset_optimizer=config.optimizer.reset_optimizer is Reset.TASK,
+        calibration_samples=config.running.calibration_samples,
+    )

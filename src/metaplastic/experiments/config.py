@@ -1,0 +1,323 @@
+"""One experiment as a frozen value, validated when it is made."""
+
+import enum
+import math
+from dataclasses import dataclass, field
+
+from metaplastic.errors import unknown
+from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Scope, Statistics
+from metaplastic.optim import CONSOLIDATION_FUNCTIONS, EpsPlacement
+from metaplastic.scenarios import Increment
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """Permuted images.
+
+    Args:
+        data: Name of a data set, or a path to your own.
+        tasks: Number of tasks, >= 1.
+        permute_first: Whether the first task is permuted too.
+        permutation_seed: Seed of the permutations; None takes the run's seed.
+        boundaries: Announce task boundaries in training.
+        task_at_test: Tell the task at test.
+    """
+
+    data: str = "digits"
+    tasks: int = 6
+    permute_first: bool = True
+    permutation_seed: int | None = None
+    boundaries: bool = False
+    task_at_test: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("tasks", self.tasks, 1)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Several data sets one after the other.
+
+    Args:
+        data: Names or paths of the data sets, in order.
+        shared_head: Whether all answer with the same outputs.
+        boundaries: Announce task boundaries in training.
+        task_at_test: Tell the task at test.
+    """
+
+    data: tuple[str, ...] = ("mnist", "fashion-mnist")
+    shared_head: bool = True
+    boundaries: bool = False
+    task_at_test: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("number of data sets", len(self.data), 2)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The classes of one data set, divided into tasks in their order.
+
+    Args:
+        data: Name of a data set, or a path to your own.
+        tasks: Number of tasks, >= 1; it divides the number of classes.
+        increment: What a new task adds.
+        boundaries: Announce task boundaries in training.
+    """
+
+    data: str = "mnist"
+    tasks: int = 5
+    increment: Increment = Increment.CLASS
+    boundaries: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("tasks", self.tasks, 1)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One data set that comes in random parts.
+
+    Args:
+        data: Name of a data set, or a path to your own.
+        parts: Number of parts, >= 1; 1 is ordinary training.
+    """
+
+    data: str = "fashion-mnist"
+    parts: int = 60
+
+    def __post_init__(self) -> None:
+        _at_least("parts", self.parts, 1)
+
+
+ScenarioConfig = Permuted | Sequence | Split | Stream
+
+
+class Family(enum.StrEnum):
+    """Kind of network."""
+
+    BINARY_MLP = "binary-mlp"
+    """Fully connected, binary weights and activations."""
+    REAL_MLP = "real-mlp"
+    """Fully connected, real weights."""
+    BINARY_CONV = "binary-conv"
+    """The paper's MNIST-USPS convolutional network, binary."""
+    REAL_CONV = "real-conv"
+    """The same with real weights."""
+    BINARY_CIFAR = "binary-cifar"
+    """The paper's CIFAR-10 stream network, binary."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network, apart from its normalisation.
+
+    Args:
+        family: Kind of network.
+        hidden: Widths of the fully connected hidden layers, all >= 1.
+        channels: Channels of the convolutions of `binary-conv` and `real-conv`.
+        activation: Activation of real-valued networks.
+        dropout: Probability that a fully connected hidden unit is silenced in training, in [0, 1).
+        distribution: What hidden weights are drawn from.
+        init_width: Width of that distribution, > 0.
+    """
+
+    family: Family = Family.BINARY_MLP
+    hidden: tuple[int, ...] = (1024, 1024)
+    channels: tuple[int, ...] = (12, 20, 30)
+    activation: Activation = Activation.RELU
+    dropout: float = 0.0
+    distribution: Distribution = Distribution.UNIFORM
+    init_width: float = 0.1
+
+    def __post_init__(self) -> None:
+        for width in (*self.hidden, *self.channels):
+            _at_least("width", width, 1)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"expected dropout in [0, 1), got {self.dropout}; 0 switches it off")
+        if self.dropout and self.family in (Family.REAL_MLP, Family.REAL_CONV):
+            raise ValueError(
+                f"expected dropout 0 for {self.family.value!r}, got {self.dropout}; only binary nets have it"
+            )
+        self.initialization()
+
+    def initialization(self) -> Initialization:
+        """Make the initialisation of the hidden weights."""
+        return Initialization(self.distribution, self.init_width)
+
+
+class Rule(enum.StrEnum):
+    """How weights move."""
+
+    ADAM = "adam"
+    """Metaplastic Adam."""
+    SGD = "sgd"
+    """Metaplastic stochastic gradient descent."""
+
+
+class Reset(enum.StrEnum):
+    """When the optimizer's state is cleared."""
+
+    NEVER = "never"
+    """Never: nothing about boundaries is needed."""
+    TASK = "task"
+    """When a task begins, as in the authors' continual-learning runs; boundaries must be announced."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The optimizer.
+
+    Args:
+        rule: Adam or SGD.
+        lr: Learning rate, > 0, in units of the hidden weight.
+        metaplasticity: m, in 1/hidden weight, >= 0: one number, or one per layer from the first. 0 is the plain net.
+        consolidation: Name of the consolidation function.
+        weight_decay: L2 penalty within the gradient, >= 0.
+        sgd_momentum: Momentum of SGD, in [0, 1).
+        eps_placement: Where Adam's eps is added.
+        reset_optimizer: When the optimizer's state is cleared.
+    """
+
+    rule: Rule = Rule.ADAM
+    lr: float = 5e-3
+    metaplasticity: tuple[float, ...] = (1.35,)
+    consolidation: str = "tanh-squared"
+    weight_decay: float = 0.0
+    sgd_momentum: float = 0.0
+    eps_placement: EpsPlacement = EpsPlacement.BEFORE_CORRECTION
+    reset_optimizer: Reset = Reset.NEVER
+
+    def __post_init__(self) -> None:
+        for m in self.metaplasticity:
+            if not (m >= 0 and math.isfinite(m)):
+                raise ValueError(
+                    f"expected metaplasticity >= 0 and finite, got {m}; 0 is the plain network, the paper has 0.5 to 13"
+                )
+        _at_least("number of metaplasticities", len(self.metaplasticity), 1)
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise ValueError(f"expected lr > 0 and finite, got {self.lr}; the paper uses 0.005")
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
+            raise ValueError(f"expected weight_decay >= 0 and finite, got {self.weight_decay}; the paper uses 1e-7")
+        if not 0 <= self.sgd_momentum < 1:
+            raise ValueError(f"expected sgd_momentum in [0, 1), got {self.sgd_momentum}")
+        if self.consolidation not in CONSOLIDATION_FUNCTIONS and not self.consolidation.endswith(".csv"):
+            raise ValueError(
+                unknown("consolidation function", self.consolidation, CONSOLIDATION_FUNCTIONS)
+                + ", or a CSV file of a measured curve"
+            )
+
+
+class Method(enum.StrEnum):
+    """The learner."""
+
+    FINETUNE = "finetune"
+    """Each task as it comes; with metaplasticity, the paper's method."""
+    JOINT = "joint"
+    """All tasks at once: the upper bound."""
+
+
+class Unit(enum.StrEnum):
+    """What a checkpoint interval is counted in."""
+
+    STEP = "step"
+    """Optimizer steps."""
+    EPOCH = "epoch"
+    """Epochs."""
+    TASK = "task"
+    """Tasks."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the run is carried out; none of it changes what is learned, except the number of threads in the last bits.
+
+    Args:
+        evaluate_epochs: Test after every so many epochs, and always at the end of a task; 0 for task ends only.
+        test_batch: Samples per forward pass in tests.
+        calibration_samples: Training samples that recalibrated statistics are taken from.
+        checkpoint_every: Interval between checkpoints, >= 1.
+        checkpoint_unit: What the interval is counted in.
+        threads: Threads that torch computes with; 0 leaves torch's choice, which is then recorded.
+        device: Where to compute: cpu, cuda, ...
+    """
+
+    evaluate_epochs: int = 1
+    test_batch: int = 1000
+    calibration_samples: int = 5000
+    checkpoint_every: int = 1
+    checkpoint_unit: Unit = Unit.TASK
+    threads: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("evaluate_epochs", 0),
+            ("test_batch", 1),
+            ("calibration_samples", 2),
+            ("checkpoint_every", 1),
+            ("threads", 0),
+        ):
+            _at_least(name, getattr(self, name), least)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment.
+
+    Args:
+        name: Name of the preset it began as.
+        scenario: What is learned, and what is announced.
+        network: What learns it.
+        norm: How the network normalises.
+        optimizer: How its weights move.
+        method: The learner.
+        epochs: Passes over each task, >= 1.
+        batch_size: Samples per step at most, >= 1.
+        seed: Seed of everything drawn: initial weights, batch order, permutations.
+        running: How the run is carried out.
+
+    Raises:
+        ValueError: For a value out of range or a combination that cannot be run.
+
+    Example:
+        >>> Config(epochs=3).scenario == Permuted(data="digits", tasks=6)
+        True
+    """
+
+    name: str = "custom"
+    scenario: ScenarioConfig = field(default_factory=Permuted)
+    network: Network = field(default_factory=Network)
+    norm: NormPolicy = field(default_factory=NormPolicy)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    method: Method = Method.FINETUNE
+    epochs: int = 5
+    batch_size: int = 100
+    seed: int = 0
+    running: Running = field(default_factory=Running)
+
+    def __post_init__(self) -> None:
+        _at_least("epochs", self.epochs, 1)
+        _at_least("batch_size", self.batch_size, 1)
+        if self.batch_size == 1 and self.norm.statistics is not Statistics.LAYER:
+            raise ValueError(
+                f"expected batch_size >= 2 with {self.norm.statistics.value!r} statistics, got 1: a batch of one "
+                "sample has no variance; use larger batches or --statistics layer"
+            )
+        boundaries = getattr(self.scenario, "boundaries", False)
+        if self.optimizer.reset_optimizer is Reset.TASK and not boundaries:
+            raise ValueError(
+                "expected announced boundaries with reset_optimizer 'task', got a scenario that announces none; add "
+                "--boundaries where the scenario has it, or use --reset-optimizer never"
+            )
+        told = getattr(self.scenario, "task_at_test", getattr(self.scenario, "increment", None) is Increment.TASK)
+        if self.norm.scope is Scope.PER_TASK and not (boundaries and told):
+            raise ValueError(
+                "expected boundaries and the task at test to be announced with scope 'per_task', got "
+                f"boundaries={boundaries}, task at test={told}; add --boundaries --task-at-test or use --scope shared"
+            )
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"expected {name} >= {least}, got {value}")

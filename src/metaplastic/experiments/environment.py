@@ -1,0 +1,57 @@
+"""Where a run was computed: versions, threads, machine and commit."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("metaplastic", "torch", "numpy", "scikit-learn", "safetensors")
+
+
+def environment() -> dict[str, Any]:
+    """Describe where this process computes; no path and no name of a host or a person is in it.
+
+    Returns:
+        JSON values: versions, processor, threads, and the commit if the package runs from a checkout.
+    """
+    return {
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with a plus if files differ from it; None outside a checkout of the package."""
+    here = Path(__file__).parent
+    if not any((folder / ".git").exists() for folder in here.parents):
+        return None
+    try:
+        commit = _git("rev-parse", "HEAD", folder=here)
+        return commit + ("+" if _git("status", "--porcelain", "--", ".", folder=here) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

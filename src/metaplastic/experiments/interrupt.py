@@ -1,0 +1,53 @@
+"""Ctrl-C at a moment that loses nothing."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+
+class Interrupted(Exception):  # noqa: N818  (an interruption is not an error)
+    """A run was interrupted and can be resumed.
+
+    Args:
+        folder: Folder of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"interrupted; go on with: metaplastic run --resume {folder}")
+        self.folder = folder
+
+
+class Interrupt:
+    """Whether somebody asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Interrupt]:
+    """Turn the first Ctrl-C into a wish that is read between two steps; the second ends the process as usual.
+
+    Outside the main thread, where signals cannot be handled, nothing changes.
+
+    Yields:
+        The wish; the previous handler is put back at the end.
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        interrupt.asked = True
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,278 @@
+"""The record of a run: a folder of files that anyone can read, each of them whole at any moment."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from metaplastic.evaluation import AccuracyMatrix, summary
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.config_json import from_json, to_json
+from metaplastic.experiments.environment import environment
+from metaplastic.experiments.trial import Line, Trial
+from metaplastic.files import replacing, write_text
+from metaplastic.learners import Position
+
+FORMAT = 1
+"""Number of the record's format; a record of another format is refused, not guessed at."""
+
+
+class Record:
+    """A run's folder.
+
+    | file | holds |
+    |---|---|
+    | `config.json` | the configuration, and the number of the format |
+    | `environment.json` | versions, threads, machine, commit |
+    | `metrics.jsonl` | one line per epoch and per task end |
+    | `accuracy.csv` | the accuracy matrix R |
+    | `summary.json` | what follows from R, what was announced, what to be careful about |
+    | `network.safetensors` | the trained network, when the run is complete |
+    | `checkpoint.safetensors` | all that is needed to go on |
+
+    Args:
+        folder: The folder, which must hold a record.
+
+    Raises:
+        ValueError: When it does not, or the record is of another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = _read_config(folder)
+
+    @staticmethod
+    def create(folder: Path, config: Config) -> "Record":
+        """Begin a record in a new folder.
+
+        Args:
+            folder: A folder that does not exist or is empty.
+            config: What will be run.
+
+        Returns:
+            The record, with configuration and environment written.
+
+        Raises:
+            FileExistsError: When something is in the folder already.
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileExistsError(
+                f"expected a new or empty folder for the run, got {folder}, which exists; go on with it by "
+                f"'metaplastic run --resume {folder}', or choose another with --out"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write_text(folder / "config.json", _with_format(config))
+        return Record(folder)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.folder / "network.safetensors").exists() or (self.folder / "summary.json").exists()
+
+    def append(self, line: Line) -> None:
+        """Add a line to the metrics.
+
+        Args:
+            line: JSON values.
+        """
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def metrics(self) -> list[Line]:
+        """Read the metrics.
+
+        Returns:
+            One entry per line.
+
+        Raises:
+            ValueError: When a line is not JSON.
+        """
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        try:
+            return [json.loads(line) for line in lines]
+        except json.JSONDecodeError as error:
+            raise ValueError(f"expected JSON in every line of {path}, got text that breaks at {error}") from error
+
+    def accuracy(self) -> AccuracyMatrix:
+        """Read the accuracy matrix.
+
+        Returns:
+            The matrix after the tasks that are complete.
+
+        Raises:
+            ValueError: When no task is complete yet.
+        """
+        path = self.folder / "accuracy.csv"
+        if not path.exists():
+            raise ValueError(
+                f"expected {path}, got none: no task of this run is complete; go on with it by "
+                f"'metaplastic run --resume {self.folder}'"
+            )
+        return AccuracyMatrix.from_csv(path.read_text())
+
+    def summary(self) -> dict[str, Any]:
+        """Read the summary.
+
+        Returns:
+            JSON values; empty while the run is not complete.
+        """
+        path = self.folder / "summary.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def write_accuracy(self, matrix: AccuracyMatrix) -> None:
+        """Write the accuracy matrix.
+
+        Args:
+            matrix: The matrix so far.
+        """
+        write_text(self.folder / "accuracy.csv", matrix.to_csv())
+
+    def save_checkpoint(self, trial: Trial) -> None:
+        """Write all that is needed to go on, in one file that replaces the previous one when it is whole.
+
+        Args:
+            trial: The training as it stands.
+
+        Raises:
+            OSError: When it cannot be written; the previous checkpoint is kept.
+        """
+        state = {
+            "format": FORMAT,
+            "position": asdict(trial.position),
+            "accuracy": trial.matrix.to_csv(),
+            "lines": len(self.metrics()),
+            "threads": torch.get_num_threads(),
+        }
+        _write_tensors(self.folder / "checkpoint.safetensors", trial.tensors(), {"state": json.dumps(state)})
+
+    def load_checkpoint(self, trial: Trial) -> bool:
+        """Put a training back where the last checkpoint was written, and the metrics with it.
+
+        Args:
+            trial: A training made from the record's configuration.
+
+        Returns:
+            Whether there was a checkpoint; without one the training is at its beginning.
+
+        Raises:
+            ValueError: When the file is damaged, of another format, or its tensors do not fit.
+        """
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            (self.folder / "metrics.jsonl").unlink(missing_ok=True)
+            return False
+        tensors, metadata = _read_tensors(path)
+        state = _state(metadata, path)
+        torch.set_num_threads(state["threads"])
+        matrix = AccuracyMatrix.from_csv(state["accuracy"])
+        trial.restore(tensors, Position(**state["position"]), matrix)
+        # Lines written after the checkpoint describe steps that will be made again.
+        kept = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)[: state["lines"]]
+        write_text(self.folder / "metrics.jsonl", "".join(kept))
+        return True
+
+    def finish(self, trial: Trial) -> None:
+        """Write the trained network and the summary.
+
+        Args:
+            trial: The training at its end.
+        """
+        self.write_accuracy(trial.matrix)
+        network = {name: tensor.contiguous() for name, tensor in trial.network.state_dict().items()}
+        _write_tensors(self.folder / "network.safetensors", network, {"format": str(FORMAT)})
+        write_text(self.folder / "summary.json", json.dumps(_summary(trial, self.config), indent=2) + "\n")
+
+
+def _summary(trial: Trial, config: Config) -> dict[str, Any]:
+    scenario = trial.scenario
+    cautions = []
+    if config.norm.depends_on_test_batch:
+        cautions.append(
+            f"statistics of the test batch ({config.running.test_batch} samples): predictions depend on how the test "
+            "set is split into batches"
+        )
+    return {
+        "scenario": {
+            "name": scenario.name,
+            "kind": scenario.kind,
+            "boundaries_announced": scenario.announced.boundaries,
+            "task_known_at_test": scenario.announced.task_at_test,
+            "statistics": config.norm.statistics.value,
+            "scope": config.norm.scope.value,
+        },
+        "metrics": {name: asdict(metric) for name, metric in summary(trial.matrix).items()},
+        "cautions": cautions,
+    }
+
+
+def _with_format(config: Config) -> str:
+    return json.dumps({"format": FORMAT, **json.loads(to_json(config))}, indent=2) + "\n"
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration file: a run's `config.json`, or one written by hand.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The configuration, validated.
+
+    Raises:
+        ValueError: When it cannot be read or is of another format.
+    """
+    try:
+        plain = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"expected a configuration at {path}, got no file; check the path") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"expected JSON in {path}, got something that breaks at {error}; mend or replace it"
+        ) from error
+    if isinstance(plain, dict) and (found := plain.pop("format", FORMAT)) != FORMAT:
+        raise ValueError(
+            f"expected format {FORMAT} in {path}, got {found}: it comes from another version of metaplastic; use that "
+            "version, or run the experiment again"
+        )
+    return from_json(json.dumps(plain))
+
+
+def _read_config(folder: Path) -> Config:
+    if not (folder / "config.json").exists():
+        what = "a folder without config.json" if folder.is_dir() else "no such folder"
+        raise ValueError(f"expected the folder of a run at {folder}, got {what}; check the path, or begin a new run")
+    return read_config(folder / "config.json")
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    # Serialised in memory first: writing through a mapping would meet a full disk as a fatal signal.
+    data = save(tensors, metadata)
+    with replacing(path) as file:
+        file.write(data)
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"expected a checkpoint in {path}, got a damaged or foreign file ({error}); remove it to begin again"
+        ) from error
+
+
+def _state(metadata: dict[str, str], path: Path) -> dict[str, Any]:
+    state = json.loads(metadata.get("state", "{}"))
+    if state.get("format") != FORMAT:
+        raise ValueError(
+            f"expected format {FORMAT} in {path}, got {state.get('format')}: it comes from another version of "
+            "metaplastic or is no checkpoint; use that version, or begin the run again"
+        )
+    return state

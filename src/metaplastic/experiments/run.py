@@ -1,0 +1,233 @@
+"""Carry out experiments: with a record that survives anything, or without one in a line of Python."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metaplastic.evaluation import AccuracyMatrix, Metric, summary
+from metaplastic.experiments.build import (
+    build_learner,
+    build_network,
+    build_optimizer,
+    build_scenario,
+    build_schedule,
+)
+from metaplastic.experiments.config import Config, Unit
+from metaplastic.experiments.interrupt import Interrupted, deferred_interrupt
+from metaplastic.experiments.progress import TrainingProgress
+from metaplastic.experiments.record import Record
+from metaplastic.experiments.trial import Line, Trial
+from metaplastic.learners import Event, FineTune, Learner, Moment, NonFiniteLossError, Schedule
+from metaplastic.scenarios import Scenario
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training came to.
+
+    Args:
+        matrix: Correct predictions after every task.
+        network: The trained network.
+        metrics: What was measured along the way, one entry per epoch and task end.
+        folder: Folder of the record, if there is one.
+    """
+
+    matrix: AccuracyMatrix
+    network: torch.nn.Module
+    metrics: tuple[Line, ...]
+    folder: Path | None = None
+
+    @property
+    def accuracy(self) -> Any:
+        """R[i, j]: accuracy on test j after task i, in [0, 1]."""
+        return self.matrix.accuracy
+
+    def summary(self) -> dict[str, Metric]:
+        """Compute what follows from R, each under the name of its convention."""
+        return summary(self.matrix)
+
+
+def train(
+    network: torch.nn.Module,
+    scenario: Scenario,
+    optimizer: torch.optim.Optimizer,
+    learner: Learner = FineTune(),
+    *,
+    epochs: int,
+    batch_size: int = 100,
+    seed: int = 0,
+    reset_optimizer: bool = False,
+    evaluate_epochs: int = 0,
+    progress: bool | None = None,
+) -> Result:
+    """Train a network on a scenario and test it after every task, without writing anything.
+
+    Args:
+        network: Maps inputs to logits; it is trained in place.
+        scenario: What is learned.
+        optimizer: Holds the network's parameters.
+        learner: The continual-learning method.
+        epochs: Passes over each task, >= 1.
+        batch_size: Samples per step at most, >= 1.
+        seed: Seed of the order in which samples come.
+        reset_optimizer: Whether the optimizer's state is cleared at each task; needs announced boundaries.
+        evaluate_epochs: Test after every so many epochs; 0 for task ends only.
+        progress: Whether to show a progress bar; None shows it on a terminal.
+
+    Returns:
+        Accuracy matrix, network and metrics.
+
+    Example:
+        >>> import metaplastic as mp
+        >>> net = mp.BinaryMLP([64, 32, 10], norm="layer")
+        >>> optimizer = mp.MetaplasticAdam(mp.param_groups(net, metaplasticity=10.0), lr=5e-3)
+        >>> result = train(net, mp.permuted(mp.load("digits"), tasks=2), optimizer, epochs=1)
+        >>> result.accuracy.shape
+        (2, 2)
+    """
+    schedule = Schedule(epochs, batch_size, seed, reset_optimizer)
+    trial = Trial(network, scenario, optimizer, learner, schedule, evaluate_epochs=evaluate_epochs)
+    lines = [trial.begin()]
+    with TrainingProgress(trial, scenario.name, progress) as bar:
+        for event, line in trial.run():
+            bar.show(event, line)
+            lines += [line] if line else []
+    return Result(trial.matrix, network, tuple(lines))
+
+
+def run(
+    config: Config, folder: Path | None = None, *, data_dir: Path | None = None, progress: bool | None = None
+) -> Result:
+    """Carry out an experiment and keep its record.
+
+    Args:
+        config: What to run.
+        folder: A new folder for the record; None makes one under `runs/` named after the preset, the time and the
+            seed.
+        data_dir: Where the data lie; None looks where `load` looks.
+        progress: Whether to show a progress bar; None shows it on a terminal.
+
+    Returns:
+        Accuracy matrix, network, metrics and folder.
+
+    Raises:
+        Interrupted: After Ctrl-C, with a checkpoint written.
+    """
+    if config.running.threads:
+        torch.set_num_threads(config.running.threads)
+    trial = make_trial(config, data_dir)
+    record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
+    record.append(trial.begin())
+    return _carry_out(trial, record, progress)
+
+
+def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None = None) -> Result:
+    """Go on with a run from its last checkpoint; it ends with the same bits as a run that was never stopped.
+
+    Args:
+        folder: Folder of the run.
+        data_dir: Where the data lie; None looks where `load` looks.
+        progress: Whether to show a progress bar; None shows it on a terminal.
+
+    Returns:
+        Accuracy matrix, network, metrics and folder. For a complete run they are what its record holds.
+
+    Raises:
+        ValueError: When the folder holds no run, or one that cannot be gone on with.
+        Interrupted: After Ctrl-C, with a checkpoint written.
+    """
+    record = Record(folder)
+    if record.config.running.threads:
+        torch.set_num_threads(record.config.running.threads)
+    trial = make_trial(record.config, data_dir)
+    if not record.load_checkpoint(trial):
+        record.append(trial.begin())
+    return _carry_out(trial, record, progress)
+
+
+def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
+    """Make everything that a configuration describes, ready to begin.
+
+    Args:
+        config: The experiment.
+        data_dir: Where the data lie; None looks where `load` looks.
+
+    Returns:
+        The training, at its beginning.
+    """
+    device = _device(config.running.device)
+    scenario = build_scenario(config.scenario, config.seed, data_dir).to(device)
+    network = build_network(config, scenario).to(device)
+    return Trial(
+        network,
+        scenario,
+        build_optimizer(config, network),
+        build_learner(config),
+        build_schedule(config),
+        evaluate_epochs=config.running.evaluate_epochs,
+        test_batch=config.running.test_batch,
+    )
+
+
+def _carry_out(trial: Trial, record: Record, progress: bool | None) -> Result:
+    due = _Interval(record.config)
+    title = f"{record.config.name}, seed {record.config.seed}"
+    with deferred_interrupt() as interrupt, TrainingProgress(trial, title, progress) as bar:
+        try:
+            for event, line in trial.run():
+                if line:
+                    record.append(line)
+                if event.moment is Moment.TASK:
+                    record.write_accuracy(trial.matrix)
+                if due(event) or interrupt.asked:
+                    record.save_checkpoint(trial)
+                if interrupt.asked:
+                    raise Interrupted(record.folder)
+                bar.show(event, line)
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(f"{error}. The last good checkpoint is kept in {record.folder}") from None
+    record.finish(trial)
+    return Result(trial.matrix, trial.network, tuple(record.metrics()), record.folder)
+
+
+class _Interval:
+    """Tells at which events a checkpoint is due: at every task's end, and every so many steps or epochs."""
+
+    def __init__(self, config: Config) -> None:
+        self.every = config.running.checkpoint_every
+        self.moment = {Unit.STEP: Moment.STEP, Unit.EPOCH: Moment.EPOCH, Unit.TASK: Moment.TASK}[
+            config.running.checkpoint_unit
+        ]
+        self.passed = 0
+
+    def __call__(self, event: Event) -> bool:
+        if event.moment is not self.moment:
+            return event.moment is Moment.TASK and self.moment is not Moment.TASK
+        self.passed += 1
+        return self.passed % self.every == 0
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"expected a device that torch can use here, got {name!r} ({error}); use --device cpu"
+        ) from error
+    return device
+
+
+def new_folder(name: str) -> Path:
+    """Name a folder under `runs/` after what is run and the time.
+
+    Args:
+        name: What is run.
+
+    Returns:
+        A path that does not exist yet, unless two runs begin in the same second.
+    """
+    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"

@@ -1,0 +1,192 @@
+"""One training under observation: what is measured while it goes on, and all that is needed to go on with it."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metaplastic.evaluation import AccuracyMatrix, count_correct, layer_report
+from metaplastic.hidden_weight import is_hidden_weight
+from metaplastic.learners import Event, Learner, Moment, Position, Schedule, calibrate, learn, require_announced
+from metaplastic.scenarios import Scenario
+
+Line = dict[str, Any]
+"""What happened, as one line of `metrics.jsonl`."""
+
+
+class Trial:
+    """A network that learns a scenario, with its accuracy matrix so far.
+
+    Everything that changes in training is in its attributes, so whoever can save them and put them back can stop it
+    at any event and go on with the same bits.
+
+    Args:
+        network: Maps inputs to logits.
+        scenario: What is learned; the learner may turn it into another.
+        optimizer: Holds the network's parameters.
+        learner: The continual-learning method.
+        schedule: Epochs, batches and their order.
+        evaluate_epochs: Test after every so many epochs; 0 for task ends only.
+        test_batch: Samples per forward pass in tests.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: Scenario,
+        optimizer: torch.optim.Optimizer,
+        learner: Learner,
+        schedule: Schedule,
+        *,
+        evaluate_epochs: int = 1,
+        test_batch: int = 1000,
+    ) -> None:
+        self.network = network
+        self.scenario = learner.curriculum(scenario)
+        self.optimizer = optimizer
+        self.learner = learner
+        self.schedule = schedule
+        self.evaluate_epochs = evaluate_epochs
+        self.test_batch = test_batch
+        self.position = Position()
+        self.signs: dict[str, Tensor] = {}
+        self.matrix = AccuracyMatrix(
+            tuple(test.name for test in self.scenario.tests),
+            tuple(len(test.view) for test in self.scenario.tests),
+        )
+        require_announced(network, self.scenario, schedule)
+
+    def steps(self) -> int:
+        """Count the steps of the whole training.
+
+        Returns:
+            Steps of all tasks and epochs.
+        """
+        batches = (self.schedule.steps(task) for task in self.scenario.tasks)
+        return self.schedule.epochs * sum(batches)
+
+    def begin(self) -> Line:
+        """Test the untrained network and remember the signs it starts from.
+
+        Returns:
+            What was measured.
+        """
+        calibrate(self.network, self.scenario.tasks[0], 0, self.schedule)
+        correct = self._count()
+        # A class-incremental network has never seen the classes of a later task, so chance has no meaning there.
+        untrained = None if self.scenario.kind == "class-incremental" else tuple(correct)
+        self.matrix = AccuracyMatrix(self.matrix.tests, self.matrix.totals, untrained=untrained)
+        self.signs = self._signs()
+        return {"event": "begin", "correct": correct}
+
+    def run(self) -> Iterator[tuple[Event, Line | None]]:
+        """Learn from the current position to the end.
+
+        Yields:
+            Every event, with what was measured at it; None where nothing was.
+        """
+        started = time.perf_counter()
+        correct: list[int] | None = None
+        training = learn(
+            self.network, self.scenario, self.optimizer, self.learner, schedule=self.schedule, start=self.position
+        )
+        for event in training:
+            self.position = event.position
+            line: Line | None = None
+            if event.moment is Moment.EPOCH:
+                correct = self._test_epoch(event)
+                line = {"event": "epoch", "task": event.task, "epoch": event.epoch, "loss": event.loss}
+                line |= {"correct": correct, "seconds": time.perf_counter() - started}
+                started = time.perf_counter()
+            elif event.moment is Moment.TASK:
+                # The last epoch's counts still hold: a learner leaves the weights as they were when a task ends.
+                line = self._end_task(event, correct if correct is not None else self._count())
+                correct = None
+            yield event, line
+
+    def _test_epoch(self, event: Event) -> list[int] | None:
+        last = event.position.epoch == self.schedule.epochs
+        if not last and (self.evaluate_epochs == 0 or event.position.epoch % self.evaluate_epochs):
+            return None
+        calibrate(self.network, self.scenario.tasks[event.task], event.task, self.schedule)
+        return self._count()
+
+    def _end_task(self, event: Event, correct: list[int]) -> Line:
+        task = self.scenario.tasks[event.task]
+        self.matrix = self.matrix.with_stage(correct, task.tests)
+        before = {name: signs.to(torch.float32) for name, signs in self.signs.items()}
+        layers = layer_report(before, self._hidden_weights(), self._attenuation())
+        self.signs = self._signs()
+        return {"event": "task", "task": event.task, "name": task.name, "correct": correct, "layers": layers}
+
+    def _count(self) -> list[int]:
+        return count_correct(self.network, self.scenario, batch_size=self.test_batch)
+
+    def _hidden_weights(self) -> dict[str, Tensor]:
+        named = self.network.named_parameters()
+        return {name: parameter.detach() for name, parameter in named if is_hidden_weight(parameter)}
+
+    def _signs(self) -> dict[str, Tensor]:
+        return {name: (hidden >= 0).to(torch.int8) * 2 - 1 for name, hidden in self._hidden_weights().items()}
+
+    def _attenuation(self) -> dict[str, Tensor]:
+        """Value of the consolidation function at every hidden weight; 1 for optimizers without one."""
+        groups = {id(parameter): group for group in self.optimizer.param_groups for parameter in group["params"]}
+        attenuation = {}
+        for name, parameter in self.network.named_parameters():
+            if is_hidden_weight(parameter):
+                group = groups.get(id(parameter), {})
+                m, function = group.get("metaplasticity", 0.0), group.get("consolidation")
+                hidden = parameter.detach()
+                attenuation[name] = function(hidden, m) if function and m else torch.ones_like(hidden)
+        return attenuation
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Collect everything that a checkpoint must hold, beside the position and the matrix.
+
+        Returns:
+            Tensors by name: the network's, the optimizer's per parameter, the learner's, and the task's first signs.
+        """
+        found = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        found |= {f"learner/{name}": tensor for name, tensor in self.learner.state().items()}
+        found |= {f"signs/{name}": tensor for name, tensor in self.signs.items()}
+        for name, parameter in self.network.named_parameters():
+            for key, tensor in self.optimizer.state.get(parameter, {}).items():
+                found[f"optimizer/{name}/{key}"] = tensor
+        return {name: tensor.detach().contiguous() for name, tensor in found.items()}
+
+    def restore(self, tensors: dict[str, Tensor], position: Position, matrix: AccuracyMatrix) -> None:
+        """Put back what `tensors` collected.
+
+        Args:
+            tensors: The tensors by name.
+            position: Where training stood.
+            matrix: The accuracy matrix at that moment.
+
+        Raises:
+            ValueError: When the tensors are not those of this network.
+        """
+        try:
+            self.network.load_state_dict(_below("network/", tensors))
+        except RuntimeError as error:
+            raise ValueError(
+                f"expected the tensors of the network that config.json describes, got others: {error}; the "
+                "configuration was changed after the checkpoint was written, or the file belongs to another run"
+            ) from error
+        self.learner.load_state(_below("learner/", tensors))
+        self.signs = _below("signs/", tensors)
+        for name, parameter in self.network.named_parameters():
+            state = _below(f"optimizer/{name}/", tensors)
+            if any(value.dim() and value.shape != parameter.shape for value in state.values()):
+                raise ValueError(
+                    f"expected optimizer state of shape {tuple(parameter.shape)} for {name!r}, got another"
+                )
+            if state:
+                self.optimizer.state[parameter] = state
+        self.position, self.matrix = position, matrix
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,315 @@
+"""Records of runs, put together where they differ only in the seed."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from metaplastic.evaluation import AccuracyMatrix
+from metaplastic.experiments.config import Config, Method, Permuted, ScenarioConfig, Split, Stream
+from metaplastic.experiments.record import Record
+from metaplastic.report.labels import compared, labels
+
+ENOUGH_SEEDS = 5
+"""Fewer seeds than this are cautioned about."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a record says of one run.
+
+    Args:
+        folder: Folder of the record.
+        config: What was run.
+        matrix: Accuracy after every stage that is complete, at least one.
+        curve: Epochs trained so far, to correct predictions on each test; where they were counted.
+        complete: Whether the run came to its end.
+        title: Name of the scenario.
+        kind: Where the scenario stands in the usual taxonomy; empty while the run is incomplete.
+    """
+
+    folder: Path
+    config: Config
+    matrix: AccuracyMatrix
+    curve: dict[int, tuple[int, ...]]
+    complete: bool
+    title: str
+    kind: str = ""
+
+    @property
+    def stages(self) -> int:
+        """Number of stages that the run was to have."""
+        return stages(self.config)
+
+    @property
+    def final(self) -> Float64[np.ndarray, " test"]:
+        """Accuracy in [0, 1] on each test after the last stage that is complete."""
+        return self.matrix.accuracy[-1]
+
+    def announced(self) -> dict[str, str]:
+        """Say what kind of problem was solved, and what the learner was told.
+
+        Returns:
+            Aspect to words; the kind is left out where it is not recorded.
+        """
+        scenario, norm = self.config.scenario, self.config.norm
+        boundaries = bool(getattr(scenario, "boundaries", False))
+        told = bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
+        kept = "kept per task" if norm.scope == "per_task" else "shared by all tasks"
+        said = {
+            "kind": self.kind,
+            "boundaries": f"boundaries {'announced' if boundaries else 'not announced'}",
+            "task": f"task {'known' if told else 'not known'} at test",
+            "norm": f"{norm.statistics.value} statistics {kept}",
+        }
+        return {aspect: words for aspect, words in said.items() if words}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only in the seed.
+
+    Args:
+        label: What tells the group from the others.
+        runs: The runs, at least one, by seed. An incomplete run is alone, so that no mean is over unequal training.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether its runs came to their end."""
+        return all(run.complete for run in self.runs)
+
+    @property
+    def first(self) -> Run:
+        """The run that stands for what all have in common."""
+        return self.runs[0]
+
+    def final(self) -> Float64[np.ndarray, "seed test"]:
+        """Collect the final accuracies.
+
+        Returns:
+            In [0, 1], one row per run.
+        """
+        return np.stack([run.final for run in self.runs])
+
+    def curves(self) -> tuple[Float64[np.ndarray, " point"], Float64[np.ndarray, "seed point test"]]:
+        """Collect accuracy over training.
+
+        Returns:
+            Epochs trained, where every run was tested, and the accuracies there in [0, 1].
+        """
+        points = [epoch for epoch in self.first.curve if all(epoch in run.curve for run in self.runs)]
+        totals = np.array(self.first.matrix.totals, dtype=np.float64)
+        counts = [[run.curve[epoch] for epoch in points] for run in self.runs]
+        shape = (len(self.runs), len(points), len(totals))
+        return np.array(points, dtype=np.float64), np.array(counts, dtype=np.float64).reshape(shape) / totals
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups of runs on the same tests, ready to be shown side by side.
+
+    Args:
+        groups: At least one.
+        remarks: What happened to runs on the way here: which are left out, and why.
+
+    Raises:
+        ValueError: When there is no group, or groups were tested on different tests.
+    """
+
+    groups: tuple[Group, ...]
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            said = "; ".join(self.remarks) or "no run at all"
+            raise ValueError(f"expected a run with at least one complete task, got {said}")
+        # One column per test, one colour per test: numbers from other tests beside them would be misread.
+        first = self.groups[0].first
+        for run in (run for group in self.groups for run in group.runs):
+            if (run.matrix.tests, run.matrix.totals) != (first.matrix.tests, first.matrix.totals):
+                raise ValueError(
+                    f"expected runs on the same tests, got {_tests(first)} and {_tests(run)}; report on them one "
+                    "by one"
+                )
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Names of the tests."""
+        return self.groups[0].first.matrix.tests
+
+    @property
+    def title(self) -> str:
+        """Name of the scenario, or of the scenarios."""
+        return " / ".join(dict.fromkeys(group.first.title for group in self.groups))
+
+    def common(self) -> dict[str, str]:
+        """Say what was announced to all groups alike.
+
+        Returns:
+            Aspect to words, as of `Run.announced`, where all runs that record it agree.
+        """
+        said = [group.first.announced() for group in self.groups]
+        aspects = dict.fromkeys(aspect for words in said for aspect in words)
+        agreed = {aspect: {words[aspect] for words in said if aspect in words} for aspect in aspects}
+        return {aspect: next(iter(words)) for aspect, words in agreed.items() if len(words) == 1}
+
+    def cautions(self) -> list[str]:
+        """Say what to be careful about.
+
+        Returns:
+            Sentences without their full stop; none where nothing is to be said.
+        """
+        complete = [group for group in self.groups if group.complete]
+        few = [f"{group.label}: {len(group.runs)}" for group in complete if len(group.runs) < ENOUGH_SEEDS]
+        said = [f"fewer than {ENOUGH_SEEDS} seeds ({'; '.join(few)}): differences may be chance"] if few else []
+        said += [
+            f"{group.label}: statistics of the test batch ({group.first.config.running.test_batch} samples), so "
+            "predictions depend on how the test set is split into batches"
+            for group in self.groups
+            if group.first.config.norm.depends_on_test_batch
+        ]
+        said += [
+            f"{group.label}: accuracy after {len(run.matrix.correct)} of {run.stages} stages; go on with it by "
+            f"'metaplastic run --resume {run.folder}'"
+            for group in self.groups
+            for run in group.runs
+            if not run.complete
+        ]
+        return [*said, *self.remarks]
+
+
+def _tests(run: Run) -> str:
+    shown = [f"{name} ({total} samples)" for name, total in zip(run.matrix.tests, run.matrix.totals, strict=True)]
+    many = [*shown[:2], "...", shown[-1]] if len(shown) > 3 else shown
+    return f"{', '.join(many)} in {run.folder}"
+
+
+def compare(folders: Iterable[Path | str]) -> Comparison:
+    """Read runs and put together those that differ only in the seed.
+
+    Runs also count as equal when they differ in their name, or in how they were carried out without a change to what
+    is learned: device, threads, checkpoints, epochs at which they were tested.
+
+    Args:
+        folders: Folders of runs, or folders that hold such folders. Groups come in this order; within a folder of
+            runs the learners come before the joint one, and weak metaplasticity before strong.
+
+    Returns:
+        The groups. An incomplete run is a group of its own.
+
+    Raises:
+        ValueError: When a folder holds no run, a record is damaged, no run has a complete task, or the runs were
+            tested on different tests.
+
+    Example:
+        >>> compare(["no-such-folder"])
+        Traceback (most recent call last):
+        ValueError: expected the folder of a run at no-such-folder, got no such folder; check the path, or begin a ...
+    """
+    records = {record.folder.resolve(): record for folder in folders for record in _records(Path(folder))}
+    runs, remarks = [], []
+    for record in records.values():
+        if (record.folder / "accuracy.csv").exists():
+            runs.append(_read(record))
+        else:
+            remarks.append(f"left out {record.folder}: none of its tasks is complete")
+    gathered, repeated = _gather(runs)
+    remarks += [f"left out {run.folder}: seed {run.config.seed} of the same experiment is there twice" for run in repeated]
+    return Comparison(tuple(_labelled(gathered)), tuple(remarks))
+
+
+def stages(config: Config) -> int:
+    """Count the stages that a run is to have.
+
+    Args:
+        config: What is run.
+
+    Returns:
+        Number of rows of the accuracy matrix of the complete run.
+
+    Example:
+        >>> stages(Config(scenario=Stream(parts=60))), stages(Config(method=Method.JOINT))
+        (60, 1)
+    """
+    scenario: ScenarioConfig = config.scenario
+    if config.method is Method.JOINT:
+        return 1
+    if isinstance(scenario, Permuted | Split):
+        return scenario.tasks
+    return scenario.parts if isinstance(scenario, Stream) else len(scenario.data)
+
+
+def _records(folder: Path) -> list[Record]:
+    """The record in a folder, or those in the folders that it holds."""
+    inner = [] if (folder / "config.json").exists() or not folder.is_dir() else list(folder.iterdir())
+    records = [Record(child) for child in inner if (child / "config.json").exists()]
+    return sorted(records, key=_reading_order) if records else [Record(folder)]
+
+
+def _reading_order(record: Record) -> tuple[object, ...]:
+    config = record.config
+    # Numbers in names count as numbers: seed10 comes after seed9.
+    name = [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", record.folder.name)]
+    return list(Method).index(config.method), config.optimizer.metaplasticity, name
+
+
+def _read(record: Record) -> Run:
+    epochs, matrix = record.config.epochs, record.accuracy()
+    curve = {} if matrix.untrained is None else {0: matrix.untrained}
+    for line in record.metrics():
+        if line["event"] == "epoch" and line["correct"] is not None:
+            curve[line["task"] * epochs + line["epoch"] + 1] = tuple(line["correct"])
+    said = record.summary().get("scenario", {})
+    return Run(
+        folder=record.folder,
+        config=record.config,
+        matrix=matrix,
+        curve=curve,
+        complete=record.complete,
+        title=said.get("name", _title(record.config.scenario)),
+        kind=said.get("kind", ""),
+    )
+
+
+def _title(scenario: ScenarioConfig) -> str:
+    """Name of a scenario as far as its configuration tells it."""
+    if isinstance(scenario, Permuted | Split):
+        return f"{type(scenario).__name__.lower()} {Path(scenario.data).stem}"
+    if isinstance(scenario, Stream):
+        return f"{Path(scenario.data).stem} in {scenario.parts} parts"
+    return " then ".join(Path(name).stem for name in scenario.data)
+
+
+def _gather(runs: Sequence[Run]) -> tuple[list[list[Run]], list[Run]]:
+    """Runs by experiment and seed, and those whose experiment and seed were there before."""
+    groups: dict[str, dict[int, Run]] = {}
+    alone, repeated = [], []
+    for run in runs:
+        seeds = groups.setdefault(repr(compared(run.config)), {})
+        if run.config.seed in seeds and run.complete:
+            repeated.append(run)
+        elif run.complete:
+            seeds[run.config.seed] = run
+        else:
+            alone.append([run])
+    together = [[seeds[seed] for seed in sorted(seeds)] for seeds in groups.values() if seeds]
+    return [*together, *alone], repeated
+
+
+def _labelled(gathered: list[list[Run]]) -> list[Group]:
+    kinds = {repr(compared(runs[0].config)): runs[0].config for runs in gathered}
+    names = dict(zip(kinds, labels(list(kinds.values())), strict=True)) if kinds else {}
+    groups = []
+    for runs in gathered:
+        label = names[repr(compared(runs[0].config))]
+        if not runs[0].complete:
+            label += f" (seed {runs[0].config.seed}, incomplete)"
+        groups.append(Group(label, tuple(runs)))
+    return groups

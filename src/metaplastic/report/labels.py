@@ -1,0 +1,90 @@
+"""What to call a configuration beside others: by what differs, and by nothing else."""
+
+import dataclasses
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+from metaplastic.experiments.config import Config, Method
+
+METHOD, STRENGTH = "method", "optimizer.metaplasticity"
+
+_NOT_COMPARED = {"name", "seed"} | {
+    f"running.{name}" for name in ("evaluate_epochs", "checkpoint_every", "checkpoint_unit", "threads", "device")
+}
+
+
+def compared(config: Config) -> dict[str, Any]:
+    """Give what a configuration is compared by: all that may change what is learned, apart from the seed.
+
+    Args:
+        config: The configuration.
+
+    Returns:
+        Dotted name of a field to its value.
+
+    Example:
+        >>> fields = compared(Config(epochs=3))
+        >>> fields["epochs"], fields["optimizer.lr"], fields["scenario.kind"], "seed" in fields
+        (3, 0.005, 'permuted', False)
+    """
+    kind = {"scenario.kind": type(config.scenario).__name__.lower()}
+    fields = kind | _flat(dataclasses.asdict(config), "")
+    return {name: value for name, value in fields.items() if name not in _NOT_COMPARED}
+
+
+def labels(configs: Sequence[Config]) -> list[str]:
+    """Name configurations by what differs between them.
+
+    Args:
+        configs: Configurations no two of which are equal in `compared`.
+
+    Returns:
+        One label each, in the same order; one configuration alone is named by method and metaplasticity.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> plain = replace(Config().optimizer, metaplasticity=(0.0,))
+        >>> labels([Config(optimizer=plain), Config(), Config(optimizer=plain, method=Method.JOINT)])
+        ['m = 0', 'm = 1.35', 'joint, m = 0']
+        >>> labels([Config(epochs=2), Config(epochs=3)])
+        ['epochs = 2', 'epochs = 3']
+    """
+    rows = [compared(config) for config in configs]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    differing = [name for name in names if any(row.get(name) != rows[0].get(name) for row in rows)]
+    shown = sorted(differing or (METHOD, STRENGTH), key=lambda name: (name != METHOD, name != STRENGTH))
+    return [_label({name: row[name] for name in shown if name in row}) for row in rows]
+
+
+def _flat(plain: dict[str, Any], above: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in plain.items():
+        found |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
+    return found
+
+
+def _label(fields: dict[str, Any]) -> str:
+    # The plain learner goes without saying where something else tells the groups apart.
+    said = {name: value for name, value in fields.items() if value != Method.FINETUNE} or fields
+    return ", ".join(_part(name, value) for name, value in said.items())
+
+
+def _part(name: str, value: Any) -> str:
+    if name in (METHOD, "scenario.kind"):
+        return str(value)
+    if name == STRENGTH:
+        return f"m = {_text(value)}"
+    if name == "norm.statistics":
+        return f"{_text(value)} statistics"
+    return f"{name.rpartition('.')[2].replace('_', ' ')} = {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(_text, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value.value if isinstance(value, enum.Enum) else value).replace("_", " ")

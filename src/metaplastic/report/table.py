@@ -1,0 +1,130 @@
+"""A comparison as a table: for the terminal, and as Markdown."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from metaplastic.evaluation import Metric, summary
+from metaplastic.report.groups import Comparison, Group
+
+NOTHING = "-"
+"""Stands where there is no number."""
+
+_METRICS = {"average": "average_accuracy", "forgetting": "forgetting", "bwt": "bwt"}
+
+
+def table(comparison: Comparison) -> Table:
+    """Lay out a comparison for a terminal.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        A rich table of what `rows` gives, with what was announced and the cautions under it.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from metaplastic.experiments import preset, run
+        >>> from metaplastic.report.groups import compare
+        >>> folder = Path(tempfile.mkdtemp()) / "run"
+        >>> _ = run(preset("permuted-digits", quick=True), folder, progress=False)
+        >>> [str(column.header) for column in table(compare([folder])).columns][-3:]
+        ['average', 'forgetting', 'bwt']
+    """
+    caption = Text("\n".join([*notes(comparison), *(f"Caution: {said}." for said in comparison.cautions())]))
+    title = Text(f"{comparison.title}: accuracy in % after the last stage")
+    laid = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    header, *body = rows(comparison)
+    for name in header:
+        laid.add_column(Text(name), justify="left" if name == header[0] else "right")
+    for row in body:
+        laid.add_row(*map(Text, row))
+    return laid
+
+
+def markdown(comparison: Comparison) -> str:
+    """Write a comparison as Markdown, for a README or a page.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        A table of what `rows` gives, then what was announced, then the cautions.
+    """
+    header, *body = rows(comparison)
+    lines = [f"**{comparison.title}**: accuracy in % after the last stage", "", _row(header)]
+    lines += [_row(["---", *["---:"] * (len(header) - 1)]), *map(_row, body), ""]
+    lines += [f"- {note}" for note in notes(comparison)]
+    lines += [f"- Caution: {said}." for said in comparison.cautions()]
+    return "\n".join(lines) + "\n"
+
+
+def rows(comparison: Comparison) -> list[list[str]]:
+    """Compute the cells of the table.
+
+    Accuracies are means over the seeds in per cent; forgetting and bwt are in percentage points. The average is over
+    the tasks trained, with the standard deviation between seeds (n - 1 in its denominator).
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        The header, then a row per group; `-` where a number does not exist.
+    """
+    header = ["", "seeds", *comparison.tests, *_METRICS]
+    return [header, *map(_cells, comparison.groups)]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Say what the numbers are of: what was announced, how the networks normalised, why a number is missing.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        Sentences.
+    """
+    common = comparison.common()
+    said = [_sentence(list(common.values()))] if common else []
+    for group in comparison.groups:
+        own = [words for aspect, words in group.first.announced().items() if aspect not in common]
+        said += [f"{group.label}: {_sentence(own)}"] if own else []
+    missing: dict[str, list[str]] = {}
+    for group in comparison.groups:
+        if reason := _metric(group, "forgetting")[0].reason:
+            missing.setdefault(reason, []).append(group.label)
+    said += [f"No forgetting and bwt for {', '.join(who)}: {reason}." for reason, who in missing.items()]
+    return said
+
+
+def _cells(group: Group) -> list[str]:
+    average, *others = (_metric(group, name) for name in _METRICS.values())
+    spread = NOTHING if len(average) < 2 else _percent(np.std(_values(average), ddof=1))
+    cells = [group.label, str(len(group.runs)), *map(_percent, group.final().mean(axis=0))]
+    cells.append(f"{_percent(np.mean(_values(average)))} ± {spread}")
+    return cells + [NOTHING if metric[0].value is None else _percent(np.mean(_values(metric))) for metric in others]
+
+
+def _metric(group: Group, name: str) -> list[Metric]:
+    return [summary(run.matrix)[name] for run in group.runs]
+
+
+def _values(metrics: Sequence[Metric]) -> list[float]:
+    return [metric.value for metric in metrics if metric.value is not None]
+
+
+def _percent(share: float | np.floating) -> str:
+    text = f"{100 * share:.1f}"
+    return "0.0" if text == "-0.0" else text
+
+
+def _sentence(words: list[str]) -> str:
+    text = ", ".join(words) + "."
+    return text[0].upper() + text[1:]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
