@@ -24,6 +24,10 @@ def contents(path):
     return path.read_bytes() if path.exists() else None
 
 
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
 def write_and_fail(path, error):
     with replacing(path) as file:
         file.write(b"half of")
@@ -38,7 +42,7 @@ def test_a_complete_file_takes_the_place(target):
         file.write(b"file")
         assert contents(target) == before  # nothing shows until it is complete
     assert target.read_bytes() == b"whole file"
-    assert os.listdir(target.parent) == [target.name]
+    assert names(target.parent) == [target.name]
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), SystemExit(1)])
@@ -48,7 +52,7 @@ def test_an_exception_leaves_what_was_there(target, error):
         write_and_fail(target, error)
     assert caught.value is error
     assert contents(target) == before
-    assert os.listdir(target.parent) == ([] if before is None else [target.name])
+    assert names(target.parent) == ([] if before is None else [target.name])
 
 
 def test_a_full_disk_says_what_was_kept(target):
@@ -59,7 +63,7 @@ def test_a_full_disk_says_what_was_kept(target):
         write_and_fail(target, OSError(errno.ENOSPC, "No space left on device"))
     assert caught.value.errno == errno.ENOSPC
     assert contents(target) == before
-    assert os.listdir(target.parent) == ([] if before is None else [target.name])
+    assert names(target.parent) == ([] if before is None else [target.name])
 
 
 def test_a_failing_rename_is_told(target, monkeypatch):
@@ -72,7 +76,7 @@ def test_a_failing_rename_is_told(target, monkeypatch):
     with pytest.raises(OSError, match=r"cannot write .*record.bin: Input/output error; "):
         write_text(target, "new")
     assert contents(target) == before
-    assert os.listdir(target.parent) == ([] if before is None else [target.name])
+    assert names(target.parent) == ([] if before is None else [target.name])
 
 
 def test_a_missing_folder_is_told(tmp_path):
@@ -97,7 +101,7 @@ def test_permissions_follow_the_umask(target, mask, bits):
 def test_a_folder_that_may_not_be_written_is_told(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(PermissionError, match="cannot write .*: Permission denied. Make room or choose"):
+        with pytest.raises(PermissionError, match=r"cannot write .*: Permission denied. Make room or choose"):
             write_text(tmp_path / "note.txt", "text")
     finally:
         tmp_path.chmod(0o700)

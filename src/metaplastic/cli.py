@@ -6,7 +6,7 @@ torch is imported only when a command needs it, so that help comes at once.
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -16,7 +16,7 @@ from tyro.conf import Positional
 from metaplastic.errors import unknown
 
 if TYPE_CHECKING:
-    from metaplastic.experiments import Config, Result
+    from metaplastic.experiments import Config
 
 USAGE = """usage: metaplastic COMMAND [ARGUMENTS]
 
@@ -79,12 +79,11 @@ class DemoOptions:
 def _demo(words: list[str]) -> None:
     options = _parse(DemoOptions, words, "demo")
     from metaplastic.experiments import new_folder, run_demo
-    from metaplastic.report import report
 
     folder = options.out or new_folder("demo")
     with _resumable():
         run_demo(folder, options.seeds, lambda title: print(f"{title} ...", flush=True))
-    report([folder], folder)
+    _show([folder], folder)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _run(words: list[str]) -> None:
 
     with _resumable():
         result = run(options.config, options.out, data_dir=options.data_dir, progress=_shown(options.quiet))
-    _show_result(result)
+    _show([result.folder])
 
 
 def _resume(words: list[str]) -> None:
@@ -136,7 +135,7 @@ def _resume(words: list[str]) -> None:
 
     with _resumable():
         result = resume(options.resume, data_dir=options.data_dir, progress=_shown(options.quiet))
-    _show_result(result)
+    _show([result.folder])
 
 
 def _base_config(words: list[str]) -> tuple["Config", list[str], str]:
@@ -191,17 +190,23 @@ def _resumable() -> Iterator[None]:
         _fail(str(error))
 
 
-def _show_result(result: "Result") -> None:
-    from metaplastic.report import show
+def _show(folders: Sequence[Path], pictures: Path | None = None) -> None:
+    """Print the table of some runs, and draw them where there is a folder for the pictures."""
+    from rich.console import Console
 
-    show([result.folder])
+    from metaplastic.report import compare, report, table
+
+    console = Console()
+    console.print(table(compare(folders)))
+    for path in report(folders, pictures) if pictures else folders:
+        console.print(str(path), highlight=False, soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
     """Table and pictures of runs; runs that differ only in their seed are put together."""
 
-    folders: Positional[tuple[Path, ...]]
+    folders: Positional[tuple[Path, ...]] = ()
     """Folders of runs, or folders that hold them."""
     out: Path = Path()
     """Folder for the pictures."""
@@ -209,9 +214,9 @@ class ReportOptions:
 
 def _report(words: list[str]) -> None:
     options = _parse(ReportOptions, words, "report")
-    from metaplastic.report import report
-
-    report(list(options.folders), options.out)
+    if not options.folders:
+        raise ValueError("expected the folder of a run, got none; give one or more, e.g. runs/*")
+    _show(options.folders, options.out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +231,7 @@ class DataListOptions:
 class DataFetchOptions:
     """Download data sets and check what came."""
 
-    names: Positional[tuple[str, ...]]
+    names: Positional[tuple[str, ...]] = ()
     """Names of data sets."""
     data_dir: Path | None = None
     """Where to put them; by default METAPLASTIC_DATA, then the cache."""
@@ -257,6 +262,8 @@ def _data_fetch(words: list[str]) -> None:
     options = _parse(DataFetchOptions, words, "data fetch")
     from metaplastic.data import fetch
 
+    if not options.names:
+        raise ValueError("expected the name of a data set, got none; `metaplastic data list` shows them")
     for name in options.names:
         for path in fetch(name, options.data_dir):
             print(path)

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from metaplastic.hidden_weight import HiddenWeight
+from metaplastic.nn import BinaryLinear, BinaryMLP, normalizations
 from metaplastic.optim import MetaplasticAdam, param_groups
 
 WIDTHS = (784, 64, 64, 10)
@@ -28,50 +28,23 @@ def batches():
         yield random.uniform(0, 1, (BATCH, WIDTHS[0])), random.integers(0, WIDTHS[-1], BATCH)
 
 
-# --- the package's side: autograd, HiddenWeight, MetaplasticAdam ---
-
-
-class StraightThrough(torch.autograd.Function):
-    """Sign with sign(0) = +1; the gradient passes everywhere, or only where |x| <= 1."""
-
-    @staticmethod
-    def forward(ctx, values, clip):
-        ctx.save_for_backward(values)
-        ctx.clip = clip
-        return torch.where(values >= 0, 1.0, -1.0).to(values.dtype)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (values,) = ctx.saved_tensors
-        return gradient * (values.abs() <= 1) if ctx.clip else gradient, None
-
-
-class BinaryNet(nn.Module):
-    def __init__(self, weights):
-        super().__init__()
-        self.weights = nn.ParameterList([HiddenWeight(torch.tensor(weight)) for weight in weights])
-        self.norms = nn.ModuleList(
-            nn.BatchNorm1d(len(weight), eps=NORM_EPS, track_running_stats=False, dtype=torch.float64)
-            for weight in weights
-        )
-
-    def forward(self, values):
-        for layer, (weight, norm) in enumerate(zip(self.weights, self.norms, strict=True)):
-            if layer > 0:
-                values = StraightThrough.apply(values, True)
-            values = norm(values @ StraightThrough.apply(weight, False).T)
-        return values
+# --- the package's side ---
 
 
 def ours():
     """Train the package's net, and give hidden weights, gains and offsets in this order."""
-    net = BinaryNet(initial_weights())
+    net = BinaryMLP(WIDTHS).double()
+    linears = [layer for layer in net.layers if isinstance(layer, BinaryLinear)]
+    for layer, weight in zip(linears, initial_weights(), strict=True):
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(weight))
     optimizer = MetaplasticAdam(param_groups(net, METAPLASTICITY, weight_decay=DECAY), lr=LR)
     for inputs, labels in batches():
         optimizer.zero_grad()
         functional.cross_entropy(net(torch.tensor(inputs)), torch.tensor(labels)).backward()
         optimizer.step()
-    tensors = [*net.weights, *(norm.weight for norm in net.norms), *(norm.bias for norm in net.norms)]
+    norms = normalizations(net)
+    tensors = [*(layer.weight for layer in linears), *(norm.gain for norm in norms), *(norm.offset for norm in norms)]
     return [tensor.detach().numpy() for tensor in tensors]
 
 

@@ -1,5 +1,7 @@
 """A prediction must not depend on the samples it is tested with: not even in the last bit of a logit."""
 
+import functools
+
 import pytest
 import torch
 from torch.nn import functional
@@ -9,7 +11,7 @@ from metaplastic.optim import MetaplasticAdam, param_groups
 
 SAMPLES = 1000
 CUTS = [(25, 1), (140, 7), (SAMPLES, 100)]  # samples, and batch size
-SHAPES = {"mlp": (48,), "conv": (3, 8, 8)}
+SHAPES = {"mlp": (48,), "conv": (2, 7, 7)}
 INDEPENDENT = ["running", "recalibrated", "layer"]
 
 
@@ -25,16 +27,17 @@ def pictures(network):
 def build(network, norm):
     random = torch.Generator().manual_seed(1)
     if network == "mlp":
-        return BinaryMLP([48, 33, 21, 5], norm, generator=random)
-    blocks = (ConvBlock(6, 3, 1), ConvBlock(7, 3, 0, Pool.AVERAGE), ConvBlock(5, 2, 1, Pool.MAX))
-    return BinaryConvNet((3, 8, 8), blocks, (11,), 5, norm, generator=random)
+        return BinaryMLP([48, 33, 25, 5], norm, generator=random)
+    blocks = (ConvBlock(6, 3, 1, Pool.AVERAGE), ConvBlock(5, 2, 0, Pool.MAX))
+    return BinaryConvNet((2, 7, 7), blocks, (25,), 5, norm, generator=random)
 
 
+@functools.cache
 def trained(network, norm):
     inputs, labels = pictures(network)
     net = build(network, norm)
-    optimizer = MetaplasticAdam(param_groups(net, 1.0), lr=0.02)
-    for rows in torch.arange(SAMPLES).split(100):
+    optimizer = MetaplasticAdam(param_groups(net, 1.0), lr=0.005)
+    for rows in torch.arange(SAMPLES).split(50):
         optimizer.zero_grad()
         functional.cross_entropy(net(inputs[rows]), labels[rows]).backward()
         optimizer.step()
@@ -64,10 +67,12 @@ def test_logits_are_the_same_bits_however_the_test_set_is_divided(network, norm)
     net, inputs, labels = trained(network, norm)
     whole = logits(net, inputs, [torch.arange(SAMPLES)])
     assert whole.isfinite().all()
-    assert (whole.argmax(1) == labels).sum() > SAMPLES / 2
+    assert len(whole.argmax(1).unique()) > 1
     for parts in divisions(labels):
         rows = torch.cat(parts)
         assert torch.equal(logits(net, inputs, parts)[rows], whole[rows])
+    torch.set_num_threads(2)
+    assert torch.equal(logits(net, inputs, [torch.arange(SAMPLES)]), whole)
 
 
 @pytest.mark.parametrize("network", SHAPES)

@@ -1,6 +1,8 @@
 """Carry out experiments: with a record that survives anything, or without one in a line of Python."""
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,13 @@ class Result:
         matrix: Correct predictions after every task.
         network: The trained network.
         metrics: What was measured along the way, one entry per epoch and task end.
-        folder: Folder of the record, if there is one.
+        folder: Folder of the record; the current one where none was kept.
     """
 
     matrix: AccuracyMatrix
     network: torch.nn.Module
     metrics: tuple[Line, ...]
-    folder: Path | None = None
+    folder: Path = Path()
 
     @property
     def accuracy(self) -> Any:
@@ -116,12 +118,11 @@ def run(
     Raises:
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
-    if config.running.threads:
-        torch.set_num_threads(config.running.threads)
-    trial = make_trial(config, data_dir)
-    record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
-    record.append(trial.begin())
-    return _carry_out(trial, record, progress)
+    with _threads(config.running.threads):
+        trial = make_trial(config, data_dir)
+        record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
+        record.append(trial.begin())
+        return _carry_out(trial, record, progress)
 
 
 def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None = None) -> Result:
@@ -140,12 +141,22 @@ def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None 
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     record = Record(folder)
-    if record.config.running.threads:
-        torch.set_num_threads(record.config.running.threads)
-    trial = make_trial(record.config, data_dir)
-    if not record.load_checkpoint(trial):
-        record.append(trial.begin())
-    return _carry_out(trial, record, progress)
+    with _threads(record.config.running.threads):
+        trial = make_trial(record.config, data_dir)
+        if not record.load_checkpoint(trial):
+            record.append(trial.begin())
+        return _carry_out(trial, record, progress)
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Compute with so many threads, 0 for torch's choice, and leave torch as it was found."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(number or before)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_trial(config: Config, data_dir: Path | None = None) -> Trial:

@@ -168,24 +168,30 @@ class Trial:
         Raises:
             ValueError: When the tensors are not those of this network.
         """
-        try:
-            self.network.load_state_dict(_below("network/", tensors))
-        except RuntimeError as error:
-            raise ValueError(
-                f"expected the tensors of the network that config.json describes, got others: {error}; the "
-                "configuration was changed after the checkpoint was written, or the file belongs to another run"
-            ) from error
+        saved = _below("network/", tensors)
+        _require_fitting(saved, self.network)
+        self.network.load_state_dict(saved)
         self.learner.load_state(_below("learner/", tensors))
         self.signs = _below("signs/", tensors)
         for name, parameter in self.network.named_parameters():
-            state = _below(f"optimizer/{name}/", tensors)
-            if any(value.dim() and value.shape != parameter.shape for value in state.values()):
-                raise ValueError(
-                    f"expected optimizer state of shape {tuple(parameter.shape)} for {name!r}, got another"
-                )
-            if state:
+            if state := _below(f"optimizer/{name}/", tensors):
                 self.optimizer.state[parameter] = state
         self.position, self.matrix = position, matrix
+
+
+def _require_fitting(saved: dict[str, Tensor], network: nn.Module) -> None:
+    """Compare names, and the shapes of parameters; buffers may have grown."""
+    expected = {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+    got = {name: tuple(tensor.shape) for name, tensor in saved.items() if name in expected}
+    wrong = [name for name, shape in expected.items() if got.get(name) != shape]
+    wrong += sorted(network.state_dict().keys() ^ saved.keys())
+    if wrong:
+        first = wrong[0]
+        raise ValueError(
+            f"expected the tensors of the network that config.json describes, {first!r} as {expected.get(first)}, got "
+            f"{got.get(first)} ({len(wrong)} do not fit); the configuration was changed after the checkpoint was "
+            "written, or the file belongs to another run"
+        )
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from metaplastic.learners.finetune import FineTune
 from metaplastic.learners.learner import Learner
-from metaplastic.nn import Scope, keep_task, normalizations, recalibrate
+from metaplastic.nn import Scope, Statistics, keep_task, normalizations, recalibrate
 from metaplastic.scenarios import Scenario, Task
 from metaplastic.seeding import Purpose, generator
 
@@ -74,7 +74,7 @@ class Schedule:
     Args:
         epochs: Passes over each task, >= 1.
         batch_size: Samples per step at most, >= 1. An epoch is cut into batches that differ by at most one sample,
-            so that no last batch is too small to normalise.
+            so that there is no small last batch, whose statistics would be poor.
         seed: Seed of the order, which depends on nothing else but task and epoch.
         reset_optimizer: Whether the optimizer's state is cleared when a task begins; needs announced boundaries.
         calibration_samples: Training samples that recalibrated statistics are taken from, >= 2, 1,000 or more
@@ -136,7 +136,7 @@ def learn(
     put back as they were at an event, and `start` set to its position, training goes on with the same bits.
 
     Args:
-        network: Any module that maps inputs to logits.
+        network: Any module that maps inputs to logits; its mode is left as found.
         scenario: What is learned; it is what `learner.curriculum` returned.
         optimizer: Holds the network's parameters.
         learner: The continual-learning method.
@@ -160,17 +160,21 @@ def learn(
         [0, 1]
     """
     require_announced(network, scenario, schedule)
-    for index in range(start.task, len(scenario.tasks)):
-        begin = start if index == start.task else Position(index)
-        if schedule.reset_optimizer and (begin.epoch, begin.step) == (0, 0):
-            optimizer.state.clear()
-        for epoch in range(begin.epoch, schedule.epochs):
-            at = begin if epoch == begin.epoch else Position(index, epoch)
-            yield from _epoch(network, scenario, optimizer, learner, schedule, at)
-        learner.end_task(scenario.tasks[index])
-        calibrate(network, scenario.tasks[index], index, schedule)
-        keep_task(network, index)
-        yield Event(Moment.TASK, index, schedule.epochs - 1, math.nan, Position(index + 1))
+    mode = network.training
+    try:
+        for index in range(start.task, len(scenario.tasks)):
+            begin = start if index == start.task else Position(index)
+            if schedule.reset_optimizer and (begin.epoch, begin.step) == (0, 0):
+                optimizer.state.clear()
+            for epoch in range(begin.epoch, schedule.epochs):
+                at = begin if epoch == begin.epoch else Position(index, epoch)
+                yield from _epoch(network, scenario, optimizer, learner, schedule, at)
+            learner.end_task(scenario.tasks[index])
+            calibrate(network, scenario.tasks[index], index, schedule)
+            keep_task(network, index)
+            yield Event(Moment.TASK, index, schedule.epochs - 1, math.nan, Position(index + 1))
+    finally:
+        network.train(mode)
 
 
 def require_announced(network: nn.Module, scenario: Scenario, schedule: Schedule) -> None:
@@ -200,8 +204,9 @@ def calibrate(network: nn.Module, task: Task, index: int, schedule: Schedule) ->
         index: Its index.
         schedule: Says how many samples and which.
     """
-    samples = len(task.view)
-    order = torch.randperm(samples, generator=generator(schedule.seed, Purpose.CALIBRATION, index))
+    if not any(layer.policy.statistics is Statistics.RECALIBRATED for layer in normalizations(network)):
+        return
+    order = torch.randperm(len(task.view), generator=generator(schedule.seed, Purpose.CALIBRATION, index))
     inputs, _ = task.view.batch(order[: schedule.calibration_samples])
     recalibrate(network, inputs)
 

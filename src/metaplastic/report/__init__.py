@@ -1,1 +1,22 @@
-"""Records to tables and figures; the only room that draws."""
+"""Records to tables and figures; the only room that draws, and it loads matplotlib only when it does."""
+
+from metaplastic.report.consolidation import consolidation_curves
+from metaplastic.report.figures import accuracy_curves, final_bars
+from metaplastic.report.groups import Comparison, Group, Run, compare
+from metaplastic.report.style import write_png
+from metaplastic.report.table import markdown, table
+from metaplastic.report.write import report
+
+__all__ = [
+    "Comparison",
+    "Group",
+    "Run",
+    "accuracy_curves",
+    "compare",
+    "consolidation_curves",
+    "final_bars",
+    "markdown",
+    "report",
+    "table",
+    "write_png",
+]

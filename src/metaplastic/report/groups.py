@@ -58,12 +58,12 @@ class Run:
         scenario, norm = self.config.scenario, self.config.norm
         boundaries = bool(getattr(scenario, "boundaries", False))
         told = bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
-        kept = "kept per task" if norm.scope == "per_task" else "shared by all tasks"
+        kept = {"per_task": " kept per task", "shared": " shared by all tasks"}[norm.scope.value]
         said = {
             "kind": self.kind,
             "boundaries": f"boundaries {'announced' if boundaries else 'not announced'}",
             "task": f"task {'known' if told else 'not known'} at test",
-            "norm": f"{norm.statistics.value} statistics {kept}",
+            "norm": f"{norm.statistics.value} statistics{'' if norm.statistics == 'layer' else kept}",
         }
         return {aspect: words for aspect, words in said.items() if words}
 
@@ -135,8 +135,7 @@ class Comparison:
         for run in (run for group in self.groups for run in group.runs):
             if (run.matrix.tests, run.matrix.totals) != (first.matrix.tests, first.matrix.totals):
                 raise ValueError(
-                    f"expected runs on the same tests, got {_tests(first)} and {_tests(run)}; report on them one "
-                    "by one"
+                    f"expected runs on the same tests, got {_tests(first)} and {_tests(run)}; report on them one by one"
                 )
 
     @property
@@ -221,7 +220,9 @@ def compare(folders: Iterable[Path | str]) -> Comparison:
         else:
             remarks.append(f"left out {record.folder}: none of its tasks is complete")
     gathered, repeated = _gather(runs)
-    remarks += [f"left out {run.folder}: seed {run.config.seed} of the same experiment is there twice" for run in repeated]
+    remarks += [
+        f"left out {run.folder}: seed {run.config.seed} of the same experiment is there twice" for run in repeated
+    ]
     return Comparison(tuple(_labelled(gathered)), tuple(remarks))
 
 
@@ -256,7 +257,9 @@ def _records(folder: Path) -> list[Record]:
 def _reading_order(record: Record) -> tuple[object, ...]:
     config = record.config
     # Numbers in names count as numbers: seed10 comes after seed9.
-    name = [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", record.folder.name)]
+    name = [
+        (not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", record.folder.name)
+    ]
     return list(Method).index(config.method), config.optimizer.metaplasticity, name
 
 

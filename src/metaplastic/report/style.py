@@ -41,7 +41,6 @@ _RC: dict[str, Any] = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "legend.title_fontsize": 9,
-    "legend.alignment": "left",
 }
 
 
@@ -95,6 +94,7 @@ def write_png(figure: Any, path: Path) -> None:
     """
     data = io.BytesIO()
     # Without the version of matplotlib in the file, equal pictures are equal files.
-    figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
+    with look():
+        figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
     with replacing(path) as file:
         file.write(data.getvalue())

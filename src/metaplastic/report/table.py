@@ -1,8 +1,10 @@
 """A comparison as a table: for the terminal, and as Markdown."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +13,8 @@ from metaplastic.report.groups import Comparison, Group
 
 NOTHING = "-"
 """Stands where there is no number."""
+
+_MOST_TESTS = 6  # a column each fits into a terminal of 80 letters
 
 _METRICS = {"average": "average_accuracy", "forgetting": "forgetting", "bwt": "bwt"}
 
@@ -22,26 +26,25 @@ def table(comparison: Comparison) -> Table:
         comparison: Groups of runs.
 
     Returns:
-        A rich table of what `rows` gives, with what was announced and the cautions under it.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from metaplastic.experiments import preset, run
-        >>> from metaplastic.report.groups import compare
-        >>> folder = Path(tempfile.mkdtemp()) / "run"
-        >>> _ = run(preset("permuted-digits", quick=True), folder, progress=False)
-        >>> [str(column.header) for column in table(compare([folder])).columns][-3:]
-        ['average', 'forgetting', 'bwt']
+        A rich table of what `rows` gives, with what was announced and the cautions under it; without the single tests
+        where these are more than six.
     """
     caption = Text("\n".join([*notes(comparison), *(f"Caution: {said}." for said in comparison.cautions())]))
-    title = Text(f"{comparison.title}: accuracy in % after the last stage")
-    laid = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    header, *body = rows(comparison)
-    for name in header:
-        laid.add_column(Text(name), justify="left" if name == header[0] else "right")
-    for row in body:
-        laid.add_row(*map(Text, row))
+    shared = _shared_words(comparison.tests)
+    short = [name.removeprefix(shared) for name in comparison.tests]
+    on = f" on {shared}{short[0]} to {short[-1]}" if shared else ""
+    title = Text(f"{comparison.title}: accuracy in %{on} after the last stage")
+    laid = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    laid.title_justify = laid.caption_justify = "left"
+    few = len(short) <= _MOST_TESTS
+    laid.add_column("")
+    laid.add_column("seeds", justify="right", no_wrap=True)
+    for name in short if few else []:
+        laid.add_column(Text(name), justify="right", min_width=len("95.0"), overflow="fold")
+    for name in _METRICS:
+        laid.add_column(name, justify="right", no_wrap=True)
+    for row in rows(comparison)[1:]:
+        laid.add_row(*map(Text, row if few else [*row[:2], *row[-len(_METRICS) :]]))
     return laid
 
 
@@ -98,6 +101,12 @@ def notes(comparison: Comparison) -> list[str]:
             missing.setdefault(reason, []).append(group.label)
     said += [f"No forgetting and bwt for {', '.join(who)}: {reason}." for reason, who in missing.items()]
     return said
+
+
+def _shared_words(names: Sequence[str]) -> str:
+    """The words that several names all begin with: permutation 1, permutation 2, ..."""
+    words = os.path.commonprefix([name.split(" ")[:-1] for name in names]) if len(names) > 1 else []
+    return "".join(f"{word} " for word in words)
 
 
 def _cells(group: Group) -> list[str]:

@@ -50,6 +50,8 @@ def permuted(
         Goodfellow et al. 2013, arXiv 1312.6211; Laborieux et al. 2021 (784 pixels, every task permuted).
     """
     pixels = dataset.train.inputs[0].numel()
+    if permutations is not None and tasks not in (None, len(permutations)):
+        raise ValueError(f"expected one permutation per task, got {len(permutations)} for {tasks} tasks; give only one")
     if permutations is None:
         if tasks is None or tasks < 1:
             raise ValueError(f"expected at least 1 task, got {tasks}; give tasks=... or permutations=...")

@@ -41,23 +41,28 @@ def sequence(datasets: Sequence[Dataset], *, shared_head: bool = True, announced
                 f"expected data sets of one shape and scale, got {first.name!r} with {first.input_shape} times "
                 f"{first.scale} and {other.name!r} with {other.input_shape} times {other.scale}; pad or rescale one"
             )
-    offsets = (
-        [0] * len(datasets) if shared_head else [sum(d.classes for d in datasets[:i]) for i in range(len(datasets))]
-    )
-    labels = [torch.arange(data.classes) + offset for data, offset in zip(datasets, offsets, strict=True)]
+    heads = [0] * len(datasets) if shared_head else [sum(d.classes for d in datasets[:i]) for i in range(len(datasets))]
+    labels = [torch.arange(data.classes) + first_output for data, first_output in zip(datasets, heads, strict=True)]
     by_head = "domain-incremental" if shared_head else "class-incremental"
+    parts = list(enumerate(zip(_names(datasets), datasets, labels, strict=True)))
     return Scenario(
         name=" then ".join(data.name for data in datasets),
         tasks=tuple(
-            Task(data.name, IndexView(data.train, data.scale, labels=shown), tests=(index,))
-            for index, (data, shown) in enumerate(zip(datasets, labels, strict=True))
+            Task(name, IndexView(data.train, data.scale, labels=shown), tests=(index,))
+            for index, (name, data, shown) in parts
         ),
         tests=tuple(
-            Test(data.name, IndexView(data.test, data.scale, labels=shown), task=index)
-            for index, (data, shown) in enumerate(zip(datasets, labels, strict=True))
+            Test(name, IndexView(data.test, data.scale, labels=shown), task=index)
+            for index, (name, data, shown) in parts
         ),
         announced=announced,
-        classes=max(data.classes for data in datasets) if shared_head else sum(data.classes for data in datasets),
+        classes=max(int(shown.max()) for shown in labels) + 1,
         input_shape=first.input_shape,
         kind="task-incremental" if announced.task_at_test else by_head,
     )
+
+
+def _names(datasets: Sequence[Dataset]) -> list[str]:
+    """Name each task after its data set, numbered where a data set comes twice."""
+    names = [data.name for data in datasets]
+    return names if len(set(names)) == len(names) else [f"{name} {index + 1}" for index, name in enumerate(names)]

@@ -47,7 +47,7 @@ def split(
         >>> from metaplastic.data import load
         >>> scenario = split(load("digits"), [(0, 1), (2, 3)], "domain")
         >>> scenario.classes, [len(task.view) for task in scenario.tasks]
-        (2, [288, 286])
+        (2, [287, 288])
 
     References:
         Zenke et al. 2017, arXiv 1703.04200; van de Ven and Tolias 2019, arXiv 1904.07734.

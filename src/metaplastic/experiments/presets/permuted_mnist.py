@@ -5,9 +5,14 @@ from metaplastic.nn import NormPolicy, Scope, Statistics
 
 
 def permuted_mnist() -> Config:
-    """Six permutations of MNIST, normalisation kept per task, as in the paper's Fig. 2 at width 1024.
+    """Six permutations of MNIST at width 1024, five epochs each, normalisation kept per task.
 
-    Claim: with metaplasticity the average over six tasks stays near 90 %, without it the old tasks are lost.
+    Claim: with metaplasticity the average over six tasks stays above 85 %, without it the old tasks are lost (the
+    paper's Fig. 2, whose networks are 4096 wide and learn each task for 40 epochs at m 1.35). Boundaries are announced
+    and the task is known at test; m was chosen on other permutations.
+
+    Command: `metaplastic run permuted-mnist`, and with `--metaplasticity 0` the plain network. About ten minutes on two
+    cores. What came out is in `results/permuted-mnist`.
     """
     return Config(
         name="permuted-mnist",
@@ -20,7 +25,14 @@ def permuted_mnist() -> Config:
 
 
 def permuted_mnist_unannounced() -> Config:
-    """Six permutations of MNIST with layer norm, nothing announced in training or at test."""
+    """Six permutations of MNIST as above, with layer norm and nothing announced in training or at test.
+
+    Claim: none of success. Layer norm needs no task state, so nothing has to be told; the early tasks are kept, and the
+    network turns rigid: the last tasks are hardly learned.
+
+    Command: `metaplastic run permuted-mnist-unannounced`. About ten minutes on two cores. What came out is in
+    `results/permuted-mnist`.
+    """
     return Config(
         name="permuted-mnist-unannounced",
         scenario=Permuted("mnist", tasks=6),

@@ -8,8 +8,8 @@ from metaplastic.scenarios import Increment
 def split_mnist() -> Config:
     """Five pairs of digits, domain-incremental by default, with layer norm and nothing announced.
 
-    A scenario in which methods without stored data are known to be weak; class-incremental
-    (`--increment class`) they are expected to fail. Its m is not tuned.
+    Claim: none yet; its m is not tuned. Methods without stored data are known to be weak in this scenario, and to fail
+    where it is class-incremental (`--increment class`).
 
     Command: `metaplastic run split-mnist`, with `--increment task|domain|class`.
     """

@@ -1,0 +1,204 @@
+"""Comparisons as figures: accuracy while tasks are learned, and at the end."""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metaplastic.report.chance import chance
+from metaplastic.report.frame import Frame, place_legend
+from metaplastic.report.groups import Comparison, Group
+from metaplastic.report.style import GROUP_COLOURS, INK, SOFT, look, percent_axis, task_colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MANY_STAGES = 12  # from here on every boundary would be a grey wall
+
+
+def accuracy_curves(comparison: Comparison) -> "Figure":
+    """Draw the accuracy on each test against the epochs of the whole sequence.
+
+    One panel per group. A line is the mean over the seeds, the band around it reaches from the smallest to the largest.
+    The strip on top of a panel shows which task is being learned; thin upright lines are the boundaries between tasks.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        A figure, in per cent from 0 to 100.
+    """
+    tests = list(comparison.tests)
+    level = _chance(comparison)
+    with look():
+        from matplotlib.lines import Line2D
+
+        colours = task_colours(len(tests))
+        handles: list[Any] = [
+            Line2D([], [], color=colour, linewidth=2, label=test) for test, colour in zip(tests, colours, strict=True)
+        ]
+        if level is not None:
+            handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
+        frame = Frame(len(comparison.groups), legend=Frame.legend_width([*tests, "test accuracy on"]))
+        title = f"{_capital(comparison.title)}: accuracy during training"
+        figure, panels = frame.open(title, _remark(comparison), _footnote(comparison, "line", "band"))
+        for panel, group in zip(panels, comparison.groups, strict=True):
+            _draw_group(panel, group, colours, level)
+            panel.set_xlim(0, _longest(comparison, group))
+        for panel in panels[:: frame.columns]:
+            panel.set_ylabel("test accuracy (%)")
+        place_legend(figure, panels[0], handles, "test accuracy on")
+    return figure
+
+
+def final_bars(comparison: Comparison) -> "Figure":
+    """Draw the accuracy on each test after the last stage.
+
+    One bar per group and test: the mean over the seeds, with the standard deviation between seeds (n - 1) and a dot
+    per seed; with several tests, also the mean over the tests.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        A figure, in per cent from 0 to 100.
+    """
+    groups, tests = comparison.groups, list(comparison.tests)
+    places = np.arange(len(tests) + (len(tests) > 1), dtype=np.float64)
+    places[-1] += 0.35 if len(tests) > 1 else 0.0
+    level = _chance(comparison)
+    with look():
+        from matplotlib.lines import Line2D
+
+        labels = [_wrapped(group.label, 26) for group in groups]
+        width = min(max(2.6, 0.3 * len(places) * (len(groups) + 1)), 11.0)
+        longest = [line for label in labels for line in label.split("\n")]
+        frame = Frame(1, width=width, height=2.7, legend=Frame.legend_width([*longest, "chance"]), top=0.75)
+        title = f"{_capital(comparison.title)}: accuracy at the end"
+        figure, (panel,) = frame.open(title, _remark(comparison), _footnote(comparison, "bar", "whisker"))
+        handles: list[Any] = [
+            _draw_bars(panel, group, index, places, len(groups)) for index, group in enumerate(groups)
+        ]
+        for handle, label in zip(handles, labels, strict=True):
+            handle.set_label(label)
+        if level is not None:
+            _draw_chance(panel, level)
+            handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
+        names = [*tests, "mean over\nthe tasks"][: len(places)]
+        panel.set_xticks(places, [_wrapped(name, 14) for name in names])
+        panel.tick_params(axis="x", length=0)
+        panel.set_xlim(places[0] - 0.6, places[-1] + 0.6)
+        percent_axis(panel)
+        panel.set_ylabel("test accuracy (%)")
+        place_legend(figure, panel, handles, "")
+    return figure
+
+
+def _draw_group(panel: "Axes", group: Group, colours: list[tuple[float, ...]], level: float | None) -> None:
+    percent_axis(panel)
+    panel.set_title(_wrapped(group.label, 36), pad=14)
+    panel.set_xlabel("epochs" if len(group.first.matrix.trained_on[0]) == 1 else "epochs, each over all tasks")
+    epochs, stages = group.first.config.epochs, group.first.stages
+    if 1 < stages <= _MANY_STAGES:
+        for boundary in range(1, stages):
+            panel.axvline(boundary * epochs, color=SOFT, linewidth=0.5, zorder=1)
+    if level is not None:
+        _draw_chance(panel, level)
+    points, accuracy = group.curves()
+    shares = 100 * accuracy
+    marker = "o" if len(points) < 3 or np.diff(points).max() > 1 else None
+    for test, colour in enumerate(colours):
+        if len(group.runs) > 1:
+            low, high = shares[:, :, test].min(axis=0), shares[:, :, test].max(axis=0)
+            panel.fill_between(points, low, high, color=colour, alpha=0.2, linewidth=0)
+        mean = shares[:, :, test].mean(axis=0)
+        panel.plot(points, mean, color=colour, linewidth=1.7, marker=marker, markersize=3, clip_on=False, zorder=3)
+    _draw_strip(panel, group, colours)
+    _set_ticks(panel, epochs, stages)
+
+
+def _draw_strip(panel: "Axes", group: Group, colours: list[tuple[float, ...]]) -> None:
+    """Show above the panel which task is learned when; all colours on top of each other when all are."""
+    epochs = group.first.config.epochs
+    gap = 0.004 * epochs * group.first.stages if group.first.stages <= _MANY_STAGES else 0.0
+    for stage, trained in enumerate(group.first.matrix.trained_on):
+        for layer, test in enumerate(trained):
+            low = 1.02 + 0.03 * layer / len(trained)
+            panel.axvspan(
+                stage * epochs + gap,
+                (stage + 1) * epochs - gap,
+                ymin=low,
+                ymax=low + 0.03 / len(trained),
+                color=colours[test],
+                linewidth=0,
+                clip_on=False,
+            )
+
+
+def _set_ticks(panel: "Axes", epochs: int, stages: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    if 1 < stages <= 8:
+        panel.set_xticks([stage * epochs for stage in range(stages + 1)])
+    else:
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _draw_bars(panel: "Axes", group: Group, index: int, places: np.ndarray, groups: int) -> Any:
+    final = 100 * group.final()
+    shares = np.column_stack([final, final.mean(axis=1)]) if len(places) > 1 else final
+    width = 0.82 / max(groups, 3)
+    x = places + (index - (groups - 1) / 2) * width
+    colour = GROUP_COLOURS[index % len(GROUP_COLOURS)]
+    bars = panel.bar(x, shares.mean(axis=0), width * 0.9, color=colour, linewidth=0)
+    if len(shares) > 1:
+        spread = shares.std(axis=0, ddof=1)
+        panel.errorbar(x, shares.mean(axis=0), spread, fmt="none", ecolor=INK, elinewidth=1.0, capsize=2.5, zorder=4)
+    for row, shift in zip(shares, _shifts(len(shares), width), strict=True):
+        panel.plot(
+            x + shift, row, "o", color="white", markeredgecolor=INK, markeredgewidth=0.7, markersize=3.4, zorder=3
+        )
+    return bars
+
+
+def _shifts(seeds: int, width: float) -> np.ndarray:
+    """Dots side by side, so that equal seeds do not hide each other."""
+    return np.linspace(-0.25, 0.25, seeds) * width if seeds > 1 else np.zeros(1)
+
+
+def _draw_chance(panel: "Axes", level: float) -> None:
+    panel.axhline(100 * level, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
+
+
+def _chance(comparison: Comparison) -> float | None:
+    levels = {chance(group.first.config) for group in comparison.groups}
+    return levels.pop() if len(levels) == 1 else None
+
+
+def _longest(comparison: Comparison, group: Group) -> int:
+    """Epochs that the panels of all groups with as many stages have room for."""
+    alike = (other.first for other in comparison.groups if other.first.stages == group.first.stages)
+    return max(run.stages * run.config.epochs for run in alike)
+
+
+def _remark(comparison: Comparison) -> str:
+    return " · ".join(comparison.common().values())
+
+
+def _footnote(comparison: Comparison, middle: str, spread: str) -> str:
+    strip = "" if spread == "whisker" else " Strip above: the task that is learned."
+    seeds = sorted({len(group.runs) for group in comparison.groups})
+    if seeds == [1]:
+        return f"One seed each.{strip}"
+    count = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    reach = "smallest to largest" if spread == "band" else "standard deviation; dot: one seed"
+    return f"{middle.capitalize()}: mean of {count} seeds; {spread}: {reach}.{strip}"
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,207 @@
+"""What every learner promises."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional
+
+import metaplastic.learners
+from metaplastic.data import Dataset, Samples
+from metaplastic.learners import FineTune, Joint, Learner, Moment, Schedule, learn
+from metaplastic.nn import BinaryMLP
+from metaplastic.optim import MetaplasticAdam, param_groups
+from metaplastic.scenarios import Announced, Task, permuted
+
+LEARNERS = {"finetune": FineTune, "joint": Joint}
+every_learner = pytest.mark.parametrize("build", LEARNERS.values(), ids=LEARNERS.keys())
+SCHEDULE = Schedule(epochs=2, batch_size=8)
+
+
+def scenario():
+    random = torch.Generator().manual_seed(3)
+    inputs = torch.randint(0, 256, (20, 6), generator=random, dtype=torch.uint8)
+    part = Samples(inputs, torch.arange(20) % 3)
+    return permuted(Dataset("tiny", part, part, ("a", "b", "c"), 1 / 256), tasks=2, announced=Announced(True, True))
+
+
+def network():
+    return BinaryMLP([6, 7, 3], "running", generator=torch.Generator().manual_seed(1))
+
+
+def train(net, learner, schedule=SCHEDULE, tasks=None):
+    optimizer = MetaplasticAdam(param_groups(net, 1.3), lr=0.01)
+    return list(learn(net, tasks or learner.curriculum(scenario()), optimizer, learner, schedule=schedule))
+
+
+def same_state(left, right):
+    left, right = left.state_dict(), right.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+class Pull:
+    """Pulls the hidden weights to where they were at the start; strength 0 adds nothing."""
+
+    def __init__(self, net, strength):
+        self.net, self.strength = net, strength
+        self.anchors = [parameter.detach().clone() for parameter in net.parameters()]
+        self.calls = []
+
+    def curriculum(self, tasks):
+        return tasks
+
+    def penalty(self):
+        self.calls.append("penalty")
+        if self.strength == 0:
+            return None
+        pairs = zip(self.net.parameters(), self.anchors, strict=True)
+        return self.strength * sum((parameter - anchor).square().sum() for parameter, anchor in pairs)
+
+    def after_step(self):
+        self.calls.append("after_step")
+        assert self.net.training
+        assert all(parameter.grad is not None for parameter in self.net.parameters())
+
+    def end_task(self, task):
+        self.calls.append(f"end_task {task.name}")
+
+    def state(self):
+        return {str(index): anchor for index, anchor in enumerate(self.anchors)}
+
+    def load_state(self, state):
+        self.anchors = [state[str(index)] for index in range(len(state))]
+
+
+def test_every_learner_of_the_package_is_under_contract():
+    protocol = ("curriculum", "penalty", "after_step", "end_task", "state", "load_state")
+    exported = {
+        value
+        for value in (getattr(metaplastic.learners, name) for name in metaplastic.learners.__all__)
+        if isinstance(value, type) and value is not Learner and all(hasattr(value, hook) for hook in protocol)
+    }
+    assert set(LEARNERS.values()) == exported
+    assert len(LEARNERS) == 2
+
+
+@every_learner
+def test_it_satisfies_the_protocol(build):
+    assert isinstance(build(), Learner)
+    assert isinstance(Pull(network(), 1.0), Learner)
+    assert not isinstance(object(), Learner)
+
+
+@every_learner
+@pytest.mark.parametrize("training", [True, False])
+def test_the_end_of_a_task_leaves_mode_and_weights_as_found(build, training):
+    net, learner = network().train(training), build()
+    net.layers[0].train(not training)
+    modes = [module.training for module in net.modules()]
+    before = copy.deepcopy(net)
+    learner.end_task(scenario().tasks[0])
+    learner.after_step()
+    assert same_state(net, before)
+    assert [module.training for module in net.modules()] == modes
+
+
+@every_learner
+def test_the_state_is_made_of_tensors_and_can_be_taken_back(build):
+    learner = build()
+    train(network(), learner)
+    state = learner.state()
+    assert all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items())
+    other = build()
+    other.load_state(copy.deepcopy(state))
+    assert other.state() == state == {}
+
+
+@every_learner
+def test_without_strength_it_equals_fine_tuning_on_its_curriculum(build):
+    net, plain = network(), network()
+    learner = build()
+    tasks = learner.curriculum(scenario())
+    events = train(net, learner, tasks=tasks)
+    assert list(map(repr, train(plain, FineTune(), tasks=tasks))) == list(map(repr, events))
+    assert same_state(net, plain)
+    assert not same_state(net, network())
+
+
+def test_curricula():
+    tasks = scenario()
+    assert FineTune().curriculum(tasks) is tasks
+    joint = Joint().curriculum(tasks)
+    assert [task.name for task in joint.tasks] == ["all tasks"]
+    assert [len(task.view) for task in joint.tasks] == [40]
+    assert joint.tasks[0].tests == (0, 1)
+    assert joint.tests == tasks.tests
+
+
+def test_a_penalty_of_no_strength_equals_fine_tuning_bit_for_bit():
+    net, plain, pulled = network(), network(), network()
+    without = train(net, Pull(net, 0.0))
+    assert list(map(repr, without)) == list(map(repr, train(plain, FineTune())))
+    assert same_state(net, plain)
+    train(pulled, Pull(pulled, 0.5))
+    assert not same_state(pulled, plain)
+
+
+def test_hooks_are_called_in_the_documented_order():
+    net = network()
+    learner = Pull(net, 0.5)
+    train(net, learner)
+    task = ["penalty", "after_step"] * (2 * 3)
+    assert learner.calls == [*task, "end_task permutation 1", *task, "end_task permutation 2"]
+
+
+def test_hooks_run_around_the_step_and_before_the_statistics_of_a_task():
+    """after_step sees the step's weights before anybody else; end_task sees the statistics of the task before."""
+    net = BinaryMLP([6, 7, 3], generator=torch.Generator().manual_seed(1))
+    seen = []
+
+    class Watch(Pull):
+        def penalty(self):
+            seen.append(("penalty", net.layers[0].weight.detach().clone()))
+
+        def after_step(self):
+            seen.append(("after", net.layers[0].weight.detach().clone()))
+
+        def end_task(self, task):
+            seen.append(("end", net.layers[1].variance.clone()))
+
+    train(net, Watch(net, 0.0), Schedule(epochs=1, batch_size=20))
+    first, second, end, _, fourth, _ = (value for _, value in seen)
+    assert [name for name, _ in seen] == ["penalty", "after", "end"] * 2
+    assert not torch.equal(first, second)
+    assert torch.equal(seen[3][1], second)
+    assert end.isnan().all()
+    assert not torch.equal(second, fourth)
+    assert not seen[5][1].isnan().any()
+
+
+def test_the_penalty_is_added_to_the_loss_and_its_gradient():
+    """One SGD step by hand."""
+    net = network()
+    learner = Pull(net, 3.0)
+    with torch.no_grad():
+        net.layers[0].weight.add_(0.01)
+    expected, tasks = copy.deepcopy(net), scenario()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    view = tasks.tasks[0].view
+    single = replace(tasks, tasks=(Task("first", view),))
+    (event, *_) = learn(net, single, optimizer, learner, schedule=Schedule(epochs=1))
+    inputs, labels = view.batch(torch.arange(20))
+    penalty = 3.0 * sum((p - a).square().sum() for p, a in zip(expected.parameters(), learner.anchors, strict=True))
+    loss = functional.cross_entropy(expected(inputs), labels) + penalty
+    loss.backward()
+    assert event.loss == pytest.approx(loss.item(), rel=1e-6)
+    for moved, start in zip(net.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(moved.detach(), (start - 0.1 * start.grad).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_end_of_a_task_comes_before_its_event():
+    net = network()
+    learner = Pull(net, 0.5)
+    optimizer = MetaplasticAdam(param_groups(net, 1.3), lr=0.01)
+    for event in learn(net, scenario(), optimizer, learner, schedule=SCHEDULE):
+        assert learner.calls[-1].startswith("end_task") == (event.moment is Moment.TASK)

@@ -1,0 +1,27 @@
+"""A configuration small enough to be run many times."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from metaplastic.experiments import Config, preset
+from metaplastic.experiments.config import Network, Permuted, Running
+
+
+@pytest.fixture
+def small() -> Config:
+    return replace(
+        preset("permuted-digits"),
+        scenario=Permuted("digits", tasks=2, boundaries=True, task_at_test=True),
+        network=Network(hidden=(16,)),
+        epochs=2,
+        running=Running(calibration_samples=1000),
+    )
+
+
+@pytest.fixture(autouse=True)
+def threads_as_found():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,126 @@
+import json
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+
+from metaplastic.experiments import PRESETS, Config, from_json, preset, to_json
+from metaplastic.experiments.config import (
+    Family,
+    Method,
+    Network,
+    Optimizer,
+    Permuted,
+    Reset,
+    Running,
+    Sequence,
+    Split,
+    Stream,
+)
+from metaplastic.nn import NormPolicy, Scope, Statistics
+from metaplastic.scenarios import Increment
+
+CONFIGS = [
+    *(preset(name) for name in PRESETS),
+    Config(scenario=Sequence(("a.npz", "b.csv"), shared_head=False)),
+    Config(scenario=Split(increment=Increment.TASK, boundaries=True), norm=NormPolicy(scope=Scope.PER_TASK)),
+    Config(scenario=Stream(parts=3), method=Method.JOINT, optimizer=Optimizer(metaplasticity=(0.0, 1.5, 2.0))),
+    Config(scenario=Permuted(permutation_seed=7), network=Network(Family.REAL_CONV, hidden=())),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_json_gives_back_the_same_value(config):
+    assert from_json(to_json(config)) == config
+
+
+def test_fields_that_are_left_out_take_their_defaults():
+    assert from_json('{"epochs": 3}') == Config(epochs=3)
+
+
+def test_a_number_stands_for_a_list_of_one_and_an_int_for_a_float():
+    config = from_json('{"optimizer": {"metaplasticity": 2, "lr": 1}}')
+    assert config.optimizer == Optimizer(metaplasticity=(2.0,), lr=1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected a configuration in JSON"),
+        ("[]", "expected config to be a JSON object, got \\[\\]"),
+        ('{"epohs": 3}', "unknown field of config 'epohs'; did you mean 'epochs'"),
+        ('{"optimizer": {"metaplasticty": 3}}', "did you mean 'metaplasticity'"),
+        ('{"epochs": "3"}', "expected config.epochs to be of type int, got '3'"),
+        ('{"epochs": true}', "expected config.epochs to be of type int, got True"),
+        (
+            '{"norm": {"statistics": "runing"}}',
+            "unknown value of config.norm.statistics 'runing'; did you mean 'running'",
+        ),
+        ('{"scenario": {"kind": "permutd"}}', "unknown kind of config.scenario 'permutd'; did you mean 'permuted'"),
+        ('{"scenario": {"tasks": 3}}', "unknown kind of config.scenario 'None'"),
+        ('{"epochs": 0}', "expected epochs >= 1, got 0"),
+    ],
+)
+def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
+    with pytest.raises(ValueError, match=message):
+        from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Optimizer(metaplasticity=(-1.0,)), "expected metaplasticity >= 0 and finite, got -1.0"),
+        (lambda: Optimizer(metaplasticity=(float("nan"),)), "expected metaplasticity >= 0 and finite, got nan"),
+        (lambda: Optimizer(metaplasticity=()), "expected number of metaplasticities >= 1"),
+        (lambda: Optimizer(lr=0.0), "expected lr > 0"),
+        (lambda: Optimizer(weight_decay=-1e-7), "expected weight_decay >= 0"),
+        (lambda: Optimizer(sgd_momentum=1.0), "expected sgd_momentum in"),
+        (lambda: Optimizer(consolidation="tanh"), "did you mean 'tanh-squared'"),
+        (lambda: Network(hidden=(16, 0)), "expected width >= 1, got 0"),
+        (lambda: Network(dropout=1.0), "expected dropout in"),
+        (lambda: Network(Family.REAL_MLP, dropout=0.5), "only binary nets have it"),
+        (lambda: Network(init_width=0.0), "expected a width > 0"),
+        (lambda: Permuted(tasks=0), "expected tasks >= 1"),
+        (lambda: Sequence(("mnist",)), "expected number of data sets >= 2"),
+        (lambda: Split(tasks=0), "expected tasks >= 1"),
+        (lambda: Stream(parts=0), "expected parts >= 1"),
+        (lambda: Running(checkpoint_every=0), "expected checkpoint_every >= 1"),
+        (lambda: Config(batch_size=1), "a batch of one sample has no variance"),
+        (lambda: Config(optimizer=Optimizer(reset_optimizer=Reset.TASK)), "expected announced boundaries"),
+        (lambda: Config(norm=NormPolicy(scope=Scope.PER_TASK)), "expected boundaries and the task at test"),
+    ],
+)
+def test_a_value_out_of_range_or_an_illegal_combination_cannot_be_made(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_layer_norm_allows_batches_of_one():
+    assert Config(batch_size=1, norm=NormPolicy(statistics=Statistics.LAYER)).batch_size == 1
+
+
+def leaves(kind):
+    for item in fields(kind):
+        default = item.default_factory() if callable(item.default_factory) else item.default
+        yield from leaves(type(default)) if is_dataclass(default) else [item.name]
+
+
+@pytest.mark.parametrize("scenario", [Permuted(), Sequence(), Split(), Stream()])
+def test_field_names_are_unique_so_that_the_command_line_needs_no_prefix(scenario):
+    names = [*leaves(Config), *leaves(type(scenario))]
+    if isinstance(scenario, Permuted):
+        names = list(leaves(Config))
+    else:
+        for name in leaves(Permuted):
+            names.remove(name)
+    assert len(names) == len(set(names))
+
+
+def test_the_name_of_a_preset_is_its_name_in_the_registry():
+    assert all(preset(name).name == name for name in PRESETS)
+    assert len(PRESETS) == 6
+
+
+def test_json_is_plain():
+    plain = json.loads(to_json(replace(Config(), epochs=3)))
+    assert plain["scenario"]["kind"] == "permuted"
+    assert plain["norm"]["statistics"] == "recalibrated"

@@ -1,0 +1,196 @@
+import errno
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from metaplastic import files
+from metaplastic.evaluation import AccuracyMatrix
+from metaplastic.experiments import Interrupted, Record, resume, run
+from metaplastic.experiments.config import Network, Optimizer, Running, Unit
+from metaplastic.learners import NonFiniteLossError
+from metaplastic.nn import NormPolicy, Statistics
+
+EVERY_STEP = Running(calibration_samples=1000, checkpoint_every=1, checkpoint_unit=Unit.STEP)
+
+
+def test_a_record_holds_what_happened(small, tmp_path):
+    result = run(small, tmp_path / "run", progress=False)
+    record = Record(tmp_path / "run")
+    assert record.config == small
+    assert record.complete
+    assert record.accuracy() == result.matrix
+    assert [line["event"] for line in record.metrics()] == ["begin", "epoch", "epoch", "task", "epoch", "epoch", "task"]
+    assert record.metrics()[-1]["correct"] == list(result.matrix.correct[-1])
+    assert set(record.metrics()[-1]["layers"]) == {"layers.0.weight", "layers.2.weight"}
+    saved = load_file(tmp_path / "run" / "network.safetensors")
+    assert all(torch.equal(saved[name], tensor) for name, tensor in result.network.state_dict().items())
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["versions"]["torch"] == torch.__version__.partition("+")[0] or "+" in torch.__version__
+    assert environment["threads"] == torch.get_num_threads()
+
+
+def test_the_summary_says_what_was_announced_and_names_every_metric(small, tmp_path):
+    run(small, tmp_path / "run", progress=False)
+    summary = Record(tmp_path / "run").summary()
+    assert summary["scenario"]["task_known_at_test"] is True
+    assert summary["scenario"]["statistics"] == "recalibrated"
+    assert summary["metrics"]["bwt"]["value"] is not None
+    assert summary["cautions"] == []
+
+
+def test_batch_statistics_are_a_caution(small, tmp_path):
+    config = replace(small, norm=NormPolicy(statistics=Statistics.BATCH))
+    run(config, tmp_path / "run", progress=False)
+    (caution,) = Record(tmp_path / "run").summary()["cautions"]
+    assert "predictions depend on how the test set is split" in caution
+
+
+def test_a_folder_with_something_in_it_is_refused(small, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"expected a new or empty folder.*--resume.*--out"):
+        run(small, tmp_path, progress=False)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"got a folder without config.json"):
+        resume(tmp_path)
+    with pytest.raises(ValueError, match="got no such folder"):
+        resume(tmp_path / "nowhere")
+
+
+def interrupted(small, folder, monkeypatch, after):
+    """Run with a checkpoint at every step until the disk is full."""
+    written = []
+    synchronise = os.fsync
+
+    def fsync(descriptor):
+        written.append(descriptor)
+        if len(written) > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        synchronise(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", fsync)
+        with pytest.raises(OSError, match=r"checkpoint.safetensors.*No space left.*previous version was kept") as error:
+            run(replace(small, running=EVERY_STEP), folder, progress=False)
+    assert error.value.errno == errno.ENOSPC
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint_which_can_be_gone_on_with(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "full", monkeypatch, after=9)
+    assert not list((tmp_path / "full").glob("*.part"))
+    resumed = resume(tmp_path / "full", progress=False)
+    whole = run(replace(small, running=EVERY_STEP), tmp_path / "whole", progress=False)
+    assert resumed.matrix == whole.matrix
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], tensor)
+
+
+def test_a_record_of_another_format_is_refused(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    path = tmp_path / "run" / "config.json"
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps(plain | {"format": 99}))
+    with pytest.raises(ValueError, match=r"expected format 1 in .*config.json, got 99: it comes from another version"):
+        resume(tmp_path / "run")
+
+
+def test_a_checkpoint_of_another_format_is_refused(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    save_file({"x": torch.zeros(1)}, tmp_path / "run" / "checkpoint.safetensors")
+    with pytest.raises(ValueError, match=r"expected format 1 in .*checkpoint.safetensors, got None"):
+        resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"\x80\x04pickle", lambda data: b""]
+)
+def test_a_damaged_checkpoint_is_refused(small, tmp_path, monkeypatch, damage):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"expected a checkpoint in .*, got a damaged or foreign file"):
+        resume(tmp_path / "run")
+
+
+def test_tensors_that_do_not_fit_are_refused(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    path = tmp_path / "run" / "config.json"
+    plain = json.loads(path.read_text())
+    plain["network"]["hidden"] = [17]
+    path.write_text(json.dumps(plain))
+    with pytest.raises(ValueError, match=r"config.json describes, .*\(17, 64\), got \(16, 64\)"):
+        resume(tmp_path / "run")
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(small, tmp_path):
+    whole = run(small, tmp_path / "whole", progress=False)
+    for name in ("config.json", "environment.json", "metrics.jsonl"):
+        (tmp_path / name).write_bytes(
+            (tmp_path / "whole" / name).read_bytes()[: None if name != "metrics.jsonl" else 50]
+        )
+    assert resume(tmp_path, progress=False).matrix == whole.matrix
+    assert len(Record(tmp_path).metrics()) == len(Record(tmp_path / "whole").metrics())
+
+
+def test_resuming_a_complete_run_gives_its_result_and_changes_nothing(small, tmp_path):
+    whole = run(small, tmp_path / "run", progress=False)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert resume(tmp_path / "run", progress=False).matrix == whole.matrix
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_an_incomplete_run_has_no_accuracy(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    with pytest.raises(ValueError, match="no task of this run is complete"):
+        Record(tmp_path / "run").accuracy()
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(small, tmp_path, monkeypatch):
+    from metaplastic.experiments import trial as trials
+
+    calls = []
+    genuine = trials.learn
+
+    def poisoned(network, *arguments, **options):
+        for event in genuine(network, *arguments, **options):
+            calls.append(event)
+            yield event
+            if len(calls) == 20:
+                with torch.no_grad():
+                    next(network.parameters()).fill_(torch.nan)
+
+    monkeypatch.setattr(trials, "learn", poisoned)
+    with pytest.raises(NonFiniteLossError, match=r"task 1.*epoch 2, step 5.*last good checkpoint is kept in"):
+        run(replace(small, running=replace(EVERY_STEP, checkpoint_every=5)), tmp_path / "run", progress=False)
+    assert all(
+        bool(t.isfinite().all())
+        for n, t in load_file(tmp_path / "run" / "checkpoint.safetensors").items()
+        if "weight" in n
+    )
+
+
+def test_a_device_that_is_not_here_is_refused(small, tmp_path):
+    with pytest.raises(ValueError, match=r"expected a device that torch can use here, got 'warp'"):
+        run(replace(small, running=Running(device="warp")), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_metaplasticity_per_layer_must_match_the_layers(small, tmp_path):
+    config = replace(small, optimizer=Optimizer(metaplasticity=(1.0, 2.0, 3.0)), network=Network(hidden=(16,)))
+    with pytest.raises(ValueError, match="expected one metaplasticity per hidden weight, 2, got 3"):
+        run(config, tmp_path / "run", progress=False)
+
+
+def test_interrupted_says_how_to_go_on(tmp_path):
+    assert str(Interrupted(tmp_path)) == f"interrupted; go on with: metaplastic run --resume {tmp_path}"
+
+
+def test_the_accuracy_matrix_reads_as_written(small, tmp_path):
+    result = run(small, tmp_path / "run", progress=False)
+    assert AccuracyMatrix.from_csv((tmp_path / "run" / "accuracy.csv").read_text()) == result.matrix

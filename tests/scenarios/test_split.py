@@ -1,0 +1,68 @@
+"""Groups of classes against a loop over samples."""
+
+import pytest
+
+from metaplastic.scenarios import Announced, Increment, split
+
+GROUPS = [(3, 0), (1, 4)]
+
+
+def naive(part, group, label_of):
+    """Flattened images and shown labels of the samples of a group, in their order."""
+    chosen = [i for i, label in enumerate(part.labels.tolist()) if label in group]
+    images = [(part.inputs[i].flatten() / 256).tolist() for i in chosen]
+    return images, [label_of(int(part.labels[i])) for i in chosen]
+
+
+@pytest.mark.parametrize("increment", Increment)
+def test_a_task_holds_the_samples_of_its_classes(make, shown, increment):
+    data = make(classes=6, train=40, test=20)
+    scenario = split(data, GROUPS, increment.value)
+    for index, group in enumerate(GROUPS):
+        label_of = int if increment is Increment.CLASS else group.index
+        task, test = scenario.tasks[index], scenario.tests[index]
+        assert shown(task.view) == naive(data.train, group, label_of)
+        assert shown(test.view) == naive(data.test, group, label_of)
+        assert (task.tests, test.task) == ((index,), index)
+        outputs = group if increment is Increment.TASK else None
+        assert (task.outputs, test.outputs) == (outputs, outputs)
+    assert [task.name for task in scenario.tasks] == ["marked-3 marked-0", "marked-1 marked-4"]
+    assert scenario.classes == (2 if increment is Increment.DOMAIN else 6)
+    assert scenario.kind == f"{increment.value}-incremental"
+
+
+@pytest.mark.parametrize("boundaries", [False, True])
+def test_only_a_task_incremental_split_tells_the_task(make, boundaries):
+    for increment in Increment:
+        announced = split(make(), [(0, 1), (2, 3)], increment, boundaries=boundaries).announced
+        assert announced == Announced(boundaries, task_at_test=increment is Increment.TASK)
+
+
+def test_tasks_may_differ_in_size_where_they_share_no_outputs(make):
+    for increment in (Increment.TASK, Increment.CLASS):
+        assert len(split(make(), [(0,), (1, 2, 3)], increment).tasks) == 2
+    message = r"expected tasks of one size to share their outputs, got \[\(0,\), \(1, 2, 3\)\]; use 'class' or 'task'"
+    with pytest.raises(ValueError, match=message):
+        split(make(), [(0,), (1, 2, 3)], Increment.DOMAIN)
+
+
+@pytest.mark.parametrize("increment", Increment)
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([(0, 1), (2, 4)], r"expected labels from 0 to 3, got \[4\]; 'marked' has no others"),
+        ([(0, -1), (2, 3)], r"expected labels from 0 to 3, got \[-1\]"),
+        ([(0, 1), (1, 2)], r"expected each label in one task, got \[\(0, 1\), \(1, 2\)\]; remove the label"),
+        ([(0, 0), (1, 2)], "expected each label in one task"),
+        ([], r"expected at least one group of classes, got none; e.g. \[\(0, 1\), \(2, 3\)\]"),
+        ([(), ()], "expected samples in '' of scenario 'split marked', got none; give each task classes that occur"),
+    ],
+)
+def test_bad_groups_are_refused(make, increment, groups, message):
+    with pytest.raises(ValueError, match=message):
+        split(make(), groups, increment)
+
+
+def test_an_unknown_increment_is_refused(make):
+    with pytest.raises(ValueError, match="'label' is not a valid Increment"):
+        split(make(), [(0, 1)], "label")
