@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metaplastic.data import Dataset, Samples, load
+    from metaplastic.data import Dataset, Samples, load, load_csv, load_folder, load_npz
     from metaplastic.evaluation import AccuracyMatrix
     from metaplastic.experiments import Config, Record, Result, preset, resume, run, train
     from metaplastic.hidden_weight import HiddenWeight
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Normalization,
         NormPolicy,
         RealMLP,
+        Statistics,
         binarize,
         recalibrate,
     )
@@ -48,11 +49,15 @@ __all__ = [
     "Result",
     "Samples",
     "Scenario",
+    "Statistics",
     "Tabulated",
     "binarize",
     "consolidate",
     "interleaved",
     "load",
+    "load_csv",
+    "load_folder",
+    "load_npz",
     "param_groups",
     "permuted",
     "preset",

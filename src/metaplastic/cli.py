@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import tyro
 from tyro.conf import Positional
 
-from metaplastic.errors import unknown
+from metaplastic.choices import unknown
 
 if TYPE_CHECKING:
     from metaplastic.experiments import Config

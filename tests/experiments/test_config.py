@@ -124,3 +124,9 @@ def test_json_is_plain():
     plain = json.loads(to_json(replace(Config(), epochs=3)))
     assert plain["scenario"]["kind"] == "permuted"
     assert plain["norm"]["statistics"] == "recalibrated"
+
+
+def test_a_string_stands_for_the_member_it_names():
+    assert from_json('{"network": {"family": "real-mlp"}}').network.family is Family.REAL_MLP
+    with pytest.raises(ValueError, match="'real-mpl'; did you mean 'real-mlp'"):
+        from_json('{"network": {"family": "real-mpl"}}')

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from metaplastic.errors import unknown
+from metaplastic.choices import unknown
 
 DIGITS = tuple("0123456789")
 CLOTHES = (

@@ -4,7 +4,7 @@ import enum
 import math
 from dataclasses import dataclass, field
 
-from metaplastic.errors import unknown
+from metaplastic.choices import settle_choices, unknown
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Scope, Statistics
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, EpsPlacement
 from metaplastic.scenarios import Increment
@@ -71,6 +71,7 @@ class Split:
     boundaries: bool = False
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         _at_least("tasks", self.tasks, 1)
 
 
@@ -131,6 +132,7 @@ class Network:
     init_width: float = 0.1
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         for width in (*self.hidden, *self.channels):
             _at_least("width", width, 1)
         if not 0 <= self.dropout < 1:
@@ -189,6 +191,7 @@ class Optimizer:
     reset_optimizer: Reset = Reset.NEVER
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         for m in self.metaplasticity:
             if not (m >= 0 and math.isfinite(m)):
                 raise ValueError(
@@ -251,6 +254,7 @@ class Running:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         for name, least in (
             ("evaluate_epochs", 0),
             ("test_batch", 1),
@@ -297,6 +301,7 @@ class Config:
     running: Running = field(default_factory=Running)
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         _at_least("epochs", self.epochs, 1)
         _at_least("batch_size", self.batch_size, 1)
         if self.batch_size == 1 and self.norm.statistics is not Statistics.LAYER:

@@ -7,7 +7,7 @@ import types
 import typing
 from typing import Any
 
-from metaplastic.errors import unknown
+from metaplastic.choices import choose, unknown
 from metaplastic.experiments.config import Config, ScenarioConfig
 
 
@@ -61,8 +61,8 @@ def _build(kind: Any, plain: Any, where: str) -> Any:
         return _build_scenario(plain, where)
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(typing.cast(type, kind), plain, where)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return _build_enum(kind, plain, where)
+    if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
+        return choose(kind, plain, f"value of {where}")
     if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
         items = plain if isinstance(plain, list) else [plain]
@@ -93,10 +93,3 @@ def _build_dataclass(kind: type, plain: Any, where: str) -> Any:
         if name not in hints:
             raise ValueError(unknown(f"field of {where}", name, hints))
     return kind(**{name: _build(hints[name], value, f"{where}.{name}") for name, value in plain.items()})
-
-
-def _build_enum(kind: type[enum.Enum], plain: Any, where: str) -> enum.Enum:
-    values = {str(member.value) for member in kind}
-    if plain not in values:
-        raise ValueError(unknown(f"value of {where}", str(plain), values))
-    return kind(plain)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from metaplastic.choices import choose
 from metaplastic.nn.conv import BinaryConv2d, RealConv2d
 from metaplastic.nn.dropout import SignDropout
 from metaplastic.nn.initialization import Initialization
@@ -107,7 +108,7 @@ BetweenMaker = Callable[[], list[nn.Module]]
 
 def policy_of(norm: NormPolicy | Statistics | str) -> NormPolicy:
     """Take a policy as it is, or make the default one with the statistics of that name."""
-    return norm if isinstance(norm, NormPolicy) else NormPolicy(statistics=Statistics(norm))
+    return norm if isinstance(norm, NormPolicy) else NormPolicy(statistics=choose(Statistics, norm))
 
 
 def linear_layers(

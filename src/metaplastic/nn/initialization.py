@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metaplastic.choices import settle_choices
+
 
 class Distribution(enum.StrEnum):
     """Distribution that hidden weights are drawn from."""
@@ -43,6 +45,7 @@ class Initialization:
     width: float = 0.1
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         if not (self.width > 0 and math.isfinite(self.width)):
             raise ValueError(f"expected a width > 0 for the hidden weights, got {self.width}; the paper's is 0.1")
 

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaplastic.choices import settle_choices
+
 
 class Statistics(enum.StrEnum):
     """Where the mean and variance come from when the network is evaluated; training always uses the batch."""
@@ -71,6 +73,7 @@ class NormPolicy:
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         if not 0 < self.momentum <= 1:
             raise ValueError(f"expected a momentum in (0, 1], got {self.momentum}; torch's default is 0.1")
         if not self.eps > 0:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from metaplastic.choices import choose
 from metaplastic.data import Dataset, Samples
 from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test
 
@@ -52,7 +53,7 @@ def split(
     References:
         Zenke et al. 2017, arXiv 1703.04200; van de Ven and Tolias 2019, arXiv 1904.07734.
     """
-    increment = Increment(increment)
+    increment = choose(Increment, increment)
     groups = [tuple(group) for group in classes]
     _check(groups, dataset, increment)
     names = [" ".join(dataset.class_names[label] for label in group) for group in groups]

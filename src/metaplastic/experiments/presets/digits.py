@@ -1,6 +1,6 @@
 """Permuted handwritten digits: the demonstration, on data that need no download."""
 
-from metaplastic.experiments.config import Config, Network, Optimizer, Permuted
+from metaplastic.experiments.config import Config, Network, Optimizer, Permuted, Running
 from metaplastic.nn import NormPolicy, Scope
 
 
@@ -17,6 +17,7 @@ def permuted_digits() -> Config:
         scenario=Permuted("digits", tasks=4, boundaries=True, task_at_test=True),
         network=Network(hidden=(512, 512)),
         norm=NormPolicy(scope=Scope.PER_TASK),
-        optimizer=Optimizer(metaplasticity=(30.0,)),
-        epochs=20,
+        optimizer=Optimizer(metaplasticity=(80.0,)),
+        epochs=12,
+        running=Running(threads=1),
     )

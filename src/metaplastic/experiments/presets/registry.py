@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 
-from metaplastic.errors import unknown
+from metaplastic.choices import unknown
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.presets import digits, fashion_stream, mnist_fashion, permuted_mnist, split_mnist
 
