@@ -41,11 +41,11 @@ def end_at_a_random_moment(process: subprocess.Popen, folder: Path, number: sign
     return process.returncode
 
 
-@pytest.fixture(params=list(RUNS))
-def uninterrupted(request, tmp_path):
-    words = [*RUNS[request.param], *SMALL]
-    subprocess.run(metaplastic("run", *words, "--out", tmp_path / "whole"), check=True, capture_output=True)
-    return words, tmp_path / "whole"
+@pytest.fixture(params=list(RUNS), scope="module")
+def uninterrupted(request, tmp_path_factory):
+    words, folder = [*RUNS[request.param], *SMALL], tmp_path_factory.mktemp("runs") / "whole"
+    subprocess.run(metaplastic("run", *words, "--out", folder), check=True, capture_output=True)
+    return words, folder
 
 
 def same(folder: Path, whole: Path) -> None:

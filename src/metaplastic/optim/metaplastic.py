@@ -268,42 +268,41 @@ class MetaplasticAdam(_MetaplasticOptimizer):
 class MetaplasticSGD(_MetaplasticOptimizer):
     """Stochastic gradient descent whose steps towards zero are damped in consolidated synapses.
 
-            g <- g + decay W
-            u <- momentum u + g
-            W <- W - lr u f(m, W)    where u W > 0, the step would shrink |W|, and W is a hidden weight
-            W <- W - lr u            elsewhere
+        g <- g + decay W
+        u <- momentum u + g
+        W <- W - lr u f(m, W)    where u W > 0, the step would shrink |W|, and W is a hidden weight
+        W <- W - lr u            elsewhere
 
-            g: gradient, W: parameter, u: its velocity, m: metaplasticity, f: consolidation
+        g: gradient, W: parameter, u: its velocity, m: metaplasticity, f: consolidation
 
-        Only `HiddenWeight` parameters are damped, whatever group they are in; f multiplies only the displacement, never
-        the velocity. With m = 0 it is `torch.optim.SGD`.
+    Only `HiddenWeight` parameters are damped, whatever group they are in; f multiplies only the displacement, never
+    the velocity. With m = 0 it is `torch.optim.SGD`.
 
-        Args:
-            params: Parameters or parameter groups, usually from `param_groups`.
-            lr: Learning rate, from 0.
-            momentum: Decay rate of the velocity, in [0, 1); with 0 no state is kept.
-            weight_decay: Strength of an L2 penalty within the gradient, from 0. Its pull towards zero is damped as well.
-            metaplasticity: Strength m of the consolidation, from 0, per unit of hidden weight, for groups that do not say.
-            consolidation: Consolidation function f, for groups that do not say.
+    Args:
+        params: Parameters or parameter groups, usually from `param_groups`.
+        lr: Learning rate, from 0.
+        momentum: Decay rate of the velocity, in [0, 1); with 0 no state is kept.
+        weight_decay: Strength of an L2 penalty within the gradient, from 0. Its pull towards zero is damped as well.
+        metaplasticity: Strength m of the consolidation, from 0, per unit of hidden weight, for groups that do not say.
+        consolidation: Consolidation function f, for groups that do not say.
 
-        Raises:
-            ValueError: When an option is out of range, or no parameter is a hidden weight.
+    Raises:
+        ValueError: When an option is out of range, or no parameter is a hidden weight.
 
-        Example:
-            >>> from metaplastic.hidden_weight import HiddenWeight
-            >>> from metaplastic.choices import choose
-    from metaplastic.optim.consolidation import PowerLaw
-            >>> weight = HiddenWeight(torch.tensor([1.0, -1.0]))
-            >>> optimizer = MetaplasticSGD([weight], lr=0.5, metaplasticity=1.0, consolidation=PowerLaw(1.0))
-            >>> weight.sum().backward()
-            >>> optimizer.step()
-            >>> weight.tolist()
-            [0.75, -1.5]
+    Example:
+        >>> from metaplastic.hidden_weight import HiddenWeight
+        >>> from metaplastic.optim.consolidation import PowerLaw
+        >>> weight = HiddenWeight(torch.tensor([1.0, -1.0]))
+        >>> optimizer = MetaplasticSGD([weight], lr=0.5, metaplasticity=1.0, consolidation=PowerLaw(1.0))
+        >>> weight.sum().backward()
+        >>> optimizer.step()
+        >>> weight.tolist()
+        [0.75, -1.5]
 
-        References:
-            Laborieux et al. 2021, doi 10.1038/s41467-021-22768-y, for the consolidation.
+    References:
+        Laborieux et al. 2021, doi 10.1038/s41467-021-22768-y, for the consolidation.
 
-        Deviation from the paper and the authors' code: both use Adam only.
+    Deviation from the paper and the authors' code: both use Adam only.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import numpy as np
 from metaplastic.report.chance import chance
 from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
-from metaplastic.report.style import GROUP_COLOURS, INK, SOFT, look, percent_axis, task_colours
+from metaplastic.report.style import GROUP_COLOURS, INK, SOFT, Colour, look, percent_axis, task_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +95,7 @@ def final_bars(comparison: Comparison) -> "Figure":
     return figure
 
 
-def _draw_group(panel: "Axes", group: Group, colours: list[tuple[float, ...]], level: float | None) -> None:
+def _draw_group(panel: "Axes", group: Group, colours: list[Colour], level: float | None) -> None:
     percent_axis(panel)
     panel.set_title(_wrapped(group.label, 36), pad=14)
     panel.set_xlabel("epochs" if len(group.first.matrix.trained_on[0]) == 1 else "epochs, each over all tasks")
@@ -118,7 +118,7 @@ def _draw_group(panel: "Axes", group: Group, colours: list[tuple[float, ...]], l
     _set_ticks(panel, epochs, stages)
 
 
-def _draw_strip(panel: "Axes", group: Group, colours: list[tuple[float, ...]]) -> None:
+def _draw_strip(panel: "Axes", group: Group, colours: list[Colour]) -> None:
     """Show above the panel which task is learned when; all colours on top of each other when all are."""
     epochs = group.first.config.epochs
     gap = 0.004 * epochs * group.first.stages if group.first.stages <= _MANY_STAGES else 0.0

@@ -22,7 +22,7 @@ GROUP_COLOURS = ("#8c8c8c", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9
 DPI = 150
 """Dots per inch of the files."""
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
@@ -44,6 +44,10 @@ _RC: dict[str, Any] = {
 }
 
 
+Colour = tuple[float, float, float, float]
+"""Red, green, blue and opacity, each in [0, 1]."""
+
+
 @contextmanager
 def look() -> Iterator[None]:
     """Draw in the package's look within a `with` block; the settings of matplotlib are then as they were.
@@ -59,7 +63,7 @@ def look() -> Iterator[None]:
         yield
 
 
-def task_colours(tasks: int) -> list[tuple[float, ...]]:
+def task_colours(tasks: int) -> list[Colour]:
     """Choose one colour per task, in a perceptual order from the first to the last.
 
     Args:
@@ -70,7 +74,8 @@ def task_colours(tasks: int) -> list[tuple[float, ...]]:
     """
     import matplotlib
 
-    return [tuple(colour) for colour in matplotlib.colormaps["plasma"](np.linspace(0.05, 0.82, tasks)).tolist()]
+    colours = matplotlib.colormaps["plasma"](np.linspace(0.05, 0.82, tasks)).tolist()
+    return [(red, green, blue, opacity) for red, green, blue, opacity in colours]
 
 
 def percent_axis(axes: "Axes") -> None:

@@ -1,6 +1,6 @@
 """A comparison as a table: for the terminal, and as Markdown."""
 
-import os
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -104,9 +104,10 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def _shared_words(names: Sequence[str]) -> str:
-    """The words that several names all begin with: permutation 1, permutation 2, ..."""
-    words = os.path.commonprefix([name.split(" ")[:-1] for name in names]) if len(names) > 1 else []
-    return "".join(f"{word} " for word in words)
+    """Find the words that several names all begin with: permutation 1, permutation 2, ..."""
+    columns = zip(*(name.split(" ")[:-1] for name in names), strict=False)
+    words = [column[0] for column in itertools.takewhile(lambda column: len(set(column)) == 1, columns)]
+    return "".join(f"{word} " for word in words if len(names) > 1)
 
 
 def _cells(group: Group) -> list[str]:
