@@ -194,3 +194,12 @@ def test_interrupted_says_how_to_go_on(tmp_path):
 def test_the_accuracy_matrix_reads_as_written(small, tmp_path):
     result = run(small, tmp_path / "run", progress=False)
     assert AccuracyMatrix.from_csv((tmp_path / "run" / "accuracy.csv").read_text()) == result.matrix
+
+
+def test_a_complete_run_without_its_checkpoint_is_left_alone(small, tmp_path):
+    run(small, tmp_path / "run", progress=False)
+    (tmp_path / "run" / "checkpoint.safetensors").unlink()
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=r"got none beside a complete run: there is nothing to go on with"):
+        resume(tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before

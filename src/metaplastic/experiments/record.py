@@ -162,10 +162,16 @@ class Record:
             Whether there was a checkpoint; without one the training is at its beginning.
 
         Raises:
-            ValueError: When the file is damaged, of another format, or its tensors do not fit.
+            ValueError: When the file is damaged, of another format, or its tensors do not fit, and when it is missing
+                from a complete run.
         """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
+            if self.complete:
+                raise ValueError(
+                    f"expected a checkpoint at {path}, got none beside a complete run: there is nothing to go on with; "
+                    f"run it again by 'metaplastic run --from {self.folder / 'config.json'}'"
+                )
             (self.folder / "metrics.jsonl").unlink(missing_ok=True)
             return False
         tensors, metadata = _read_tensors(path)

@@ -2,7 +2,7 @@
 
 from metaplastic.learners.finetune import FineTune
 from metaplastic.learners.joint import Joint
-from metaplastic.learners.learner import Learner
+from metaplastic.learners.learner import Learner, WithoutHooks
 from metaplastic.learners.loop import (
     Event,
     Moment,
@@ -23,6 +23,7 @@ __all__ = [
     "NonFiniteLossError",
     "Position",
     "Schedule",
+    "WithoutHooks",
     "calibrate",
     "learn",
     "require_announced",

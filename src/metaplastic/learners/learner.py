@@ -38,3 +38,24 @@ class Learner(Protocol):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` returned."""
         ...
+
+
+class WithoutHooks:
+    """The hooks of a learner that adds nothing to loss and optimizer: all but `curriculum`, doing nothing."""
+
+    def penalty(self) -> Tensor | None:
+        """Return None: nothing is added to the loss."""
+        return None
+
+    def after_step(self) -> None:
+        """Do nothing."""
+
+    def end_task(self, task: Task) -> None:
+        """Do nothing."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return nothing: there is no state."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take nothing back."""
