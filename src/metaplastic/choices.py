@@ -25,7 +25,7 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> str:
         "unknown preset 'permuted-mnits'; did you mean 'permuted-mnist'? Known: demo, permuted-mnist"
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(got, names, n=1, cutoff=0.4)
+    nearest = difflib.get_close_matches(got, names, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     return f"unknown {kind} {got!r}{hint} Known: {', '.join(names)}"
 

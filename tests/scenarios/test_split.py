@@ -64,5 +64,5 @@ def test_bad_groups_are_refused(make, increment, groups, message):
 
 
 def test_an_unknown_increment_is_refused(make):
-    with pytest.raises(ValueError, match="'label' is not a valid Increment"):
+    with pytest.raises(ValueError, match="unknown increment 'label'"):
         split(make(), [(0, 1)], "label")
