@@ -1,0 +1,34 @@
+"""What the README and the pages of docs/ promise: two commands, code that runs, links and figures that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+LINKS = [(page, link) for page in PAGES for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text())]
+
+
+def test_there_are_exactly_two_commands():
+    commands = [line for line in README.read_text().splitlines() if line.startswith("python3 -m venv")]
+    assert len(commands) == 2
+    assert commands[0].endswith("metaplastic demo")
+    assert commands[1].endswith("pytest")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_code_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    assert names["result"].accuracy.shape[0] > 1
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=[link for _, link in LINKS])
+def test_every_local_link_leads_somewhere(page, link):
+    assert (page.parent / link).exists()
