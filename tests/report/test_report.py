@@ -1,0 +1,115 @@
+"""Tables and figures say what the records say."""
+
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from metaplastic.evaluation import summary
+from metaplastic.experiments import Record, run
+from metaplastic.nn import NormPolicy, Statistics
+from metaplastic.optim import TanhSquared
+from metaplastic.report import accuracy_curves, compare, consolidation_curves, final_bars, markdown, report
+from metaplastic.report.table import rows
+
+from .conftest import small
+
+
+def test_runs_that_differ_only_in_the_seed_are_one_group_named_by_what_differs(runs):
+    comparison = compare([runs])
+    assert [group.label for group in comparison.groups] == ["m = 0", "m = 80", "joint, m = 0"]
+    assert [len(group.runs) for group in comparison.groups] == [2, 2, 1]
+
+
+def test_the_table_holds_the_means_of_the_records(runs):
+    (header, plain, *_) = rows(compare([runs]))
+    finals = [Record(runs / f"m0-seed{seed}").accuracy().accuracy[-1] for seed in (0, 1)]
+    assert header[:4] == ["", "seeds", "permutation 1", "permutation 2"]
+    assert plain[:2] == ["m = 0", "2"]
+    for test in (0, 1):
+        assert plain[2 + test] == f"{100 * statistics.mean(final[test] for final in finals):.1f}"
+    averages = [100 * float(final.mean()) for final in finals]
+    assert plain[4] == f"{statistics.mean(averages):.1f} ± {statistics.stdev(averages):.1f}"
+
+
+def test_forgetting_is_the_mean_over_the_seeds(runs):
+    header, plain, *_ = rows(compare([runs]))
+    values = [summary(Record(runs / f"m0-seed{seed}").accuracy())["forgetting"].value for seed in (0, 1)]
+    assert plain[header.index("forgetting")] == f"{100 * statistics.mean(values):.1f}"
+
+
+def test_what_was_announced_and_what_to_be_careful_about_are_said(runs):
+    said = markdown(compare([runs]))
+    assert "Task-incremental, boundaries announced, task known at test, recalibrated statistics kept per task." in said
+    assert "Caution: fewer than 5 seeds (m = 0: 2; m = 80: 2; joint, m = 0: 1)" in said
+
+
+def test_statistics_of_the_test_batch_are_a_caution(tmp_path):
+    config = replace(small(0.0, 0), norm=NormPolicy(statistics=Statistics.BATCH))
+    run(config, tmp_path / "run", progress=False)
+    assert "predictions depend on how the test set is split" in markdown(compare([tmp_path / "run"]))
+
+
+def test_an_incomplete_run_is_shown_as_far_as_it_came(runs, tmp_path):
+    shutil.copytree(runs / "m0-seed0", tmp_path / "run")
+    for name in ("network.safetensors", "summary.json"):
+        (tmp_path / "run" / name).unlink()
+    whole = Record(runs / "m0-seed0").accuracy()
+    matrix = replace(whole, correct=whole.correct[:1], trained_on=whole.trained_on[:1])
+    (tmp_path / "run" / "accuracy.csv").write_text(matrix.to_csv())
+    comparison = compare([tmp_path / "run"])
+    assert any("incomplete" in said or "not complete" in said for said in comparison.cautions())
+    assert comparison.groups[0].final()[0].tolist() == whole.accuracy[0].tolist()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected .*run.*, got"):
+        compare([tmp_path])
+
+
+def test_curves_are_the_counts_of_the_metrics(runs):
+    figure = accuracy_curves(compare([runs / "m0-seed0"]))
+    record = Record(runs / "m0-seed0")
+    counted = [line["correct"] for line in record.metrics() if line["event"] in ("begin", "epoch")]
+    totals = record.accuracy().totals
+    drawn = {tuple(np.round(line.get_ydata(), 9)) for line in figure.axes[0].lines if len(line.get_ydata()) > 2}
+    for test, total in enumerate(totals):
+        assert tuple(np.round([100 * counts[test] / total for counts in counted], 9)) in drawn
+
+
+def test_bars_are_the_final_accuracies(runs):
+    comparison = compare([runs])
+    figure = final_bars(comparison)
+    heights = sorted(round(bar.get_height(), 6) for axes in figure.axes for bar in axes.patches if bar.get_height())
+    for group in comparison.groups:
+        for value in 100 * group.final().mean(axis=0):
+            assert round(float(value), 6) in heights
+
+
+@pytest.mark.parametrize("kind", ["runs", "stream"])
+def test_a_report_is_two_pictures_and_a_table(kind, request, tmp_path):
+    paths = report([request.getfixturevalue(kind)], tmp_path / "out")
+    assert [path.name for path in paths] == ["accuracy-curves.png", "final-accuracy.png", "report.md"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[:2])
+    assert paths[2].read_text().startswith("**")
+
+
+def test_the_same_records_give_the_same_bytes(runs, tmp_path):
+    first, second = (report([runs], tmp_path / name) for name in ("first", "second"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_consolidation_curves_are_the_functions_values():
+    (panel,) = consolidation_curves({"published": TanhSquared()}, [2.0]).axes
+    hidden, factor = panel.lines[0].get_data()
+    assert torch.allclose(torch.tensor(factor), TanhSquared()(torch.tensor(hidden), 2.0))
+
+
+def test_importing_the_room_does_not_load_matplotlib():
+    code = "import sys, metaplastic.report; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
