@@ -94,7 +94,7 @@ def test_an_existing_folder_is_refused_and_kept(capsys, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     status, _, err = said(capsys, "run", "permuted-digits", *TINY, "--out", tmp_path)
     assert status == 2
-    assert "--resume" in err
+    assert "choose another with --out" in err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -105,7 +105,7 @@ def test_data_list_says_what_is_here(capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_demo_compares_three_learners(capsys, tmp_path: Path, monkeypatch):
+def test_the_demo_compares_learners_and_goes_on_where_it_was_stopped(capsys, tmp_path: Path, monkeypatch):
     from dataclasses import replace
 
     from metaplastic.experiments import demo
@@ -116,7 +116,9 @@ def test_the_demo_compares_three_learners(capsys, tmp_path: Path, monkeypatch):
     status, out, _ = said(capsys, "demo", "--out", tmp_path / "demo", "--seeds", 2)
     assert status == 0
     assert {path.name for path in (tmp_path / "demo").iterdir() if path.is_dir()} == {
-        f"{name}-seed{seed}" for name in ("plain", "metaplastic", "joint") for seed in range(2)
+        f"{name}-seed{seed}" for name in ("plain", "frozen", "metaplastic", "joint") for seed in range(2)
     }
     assert (tmp_path / "demo" / "accuracy-curves.png").exists()
     assert "joint" in out
+    again, _, _ = said(capsys, "demo", "--out", tmp_path / "demo", "--seeds", 2)
+    assert again == 0

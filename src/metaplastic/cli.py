@@ -50,8 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(unknown("command", words[0], COMMANDS))
     try:
         COMMANDS[words[0]](words[1:])
-    except (ValueError, OSError, ArithmeticError) as error:
+    except (ValueError, OSError, ArithmeticError, ImportError) as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped; what was written so far is whole", status=130)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
@@ -68,12 +70,12 @@ def _parse(options: type[Options], words: list[str], command: str, default: Opti
 
 @dataclasses.dataclass(frozen=True)
 class DemoOptions:
-    """Learn four permutations of handwritten digits: plain, metaplastic, and all at once."""
+    """Learn four permutations of handwritten digits: plain, frozen, metaplastic, and all at once."""
 
     seeds: int = 1
-    """Number of seeds; each takes about a minute on two cores."""
+    """Number of seeds; each takes less than a minute."""
     out: Path | None = None
-    """A new folder for the runs; by default one under runs/ named after the time."""
+    """Folder for the runs; by default one under runs/ named after the time."""
 
 
 def _demo(words: list[str]) -> None:
@@ -117,6 +119,10 @@ class ResumeOptions:
 
 
 def _run(words: list[str]) -> None:
+    if words in (["-h"], ["--help"]):
+        print(USAGE)
+        return
+    words = [part for word in words for part in _spaced(word)]
     if "--resume" in words:
         _resume(words)
         return
@@ -126,7 +132,7 @@ def _run(words: list[str]) -> None:
 
     with _resumable():
         result = run(options.config, options.out, data_dir=options.data_dir, progress=_shown(options.quiet))
-    _show([result.folder])
+    _show([result.folder or Path()])
 
 
 def _resume(words: list[str]) -> None:
@@ -135,7 +141,7 @@ def _resume(words: list[str]) -> None:
 
     with _resumable():
         result = resume(options.resume, data_dir=options.data_dir, progress=_shown(options.quiet))
-    _show([result.folder])
+    _show([result.folder or Path()])
 
 
 def _base_config(words: list[str]) -> tuple["Config", list[str], str]:
@@ -144,8 +150,10 @@ def _base_config(words: list[str]) -> tuple["Config", list[str], str]:
 
     if words and not words[0].startswith("-"):
         return preset(words[0]), words[1:], f"run {words[0]}"
-    if len(words) > 1 and words[0] == "--from":
-        return read_config(Path(words[1])), words[2:], f"run --from {words[1]}"
+    if "--from" in words[:-1]:
+        place = words.index("--from")
+        path, rest = words[place + 1], words[:place] + words[place + 2 :]
+        return read_config(Path(path)), rest, f"run --from {path}"
     raise ValueError("expected a preset, --from FILE or --resume FOLDER; `metaplastic list` shows the presets")
 
 
@@ -165,6 +173,11 @@ def _run_options(config: "Config", words: list[str], command: str) -> tuple[type
         """Show no progress bar."""
 
     return RunOptions, [_own_name(word) for word in words], command, RunOptions(config)
+
+
+def _spaced(word: str) -> list[str]:
+    """Take --from=FILE and --resume=FOLDER apart, which are looked for before anything is parsed."""
+    return word.split("=", 1) if word.startswith(("--from=", "--resume=")) else [word]
 
 
 def _own_name(word: str) -> str:
@@ -239,6 +252,9 @@ class DataFetchOptions:
 
 def _data(words: list[str]) -> None:
     commands = {"list": _data_list, "fetch": _data_fetch}
+    if words in (["-h"], ["--help"]):
+        print(USAGE)
+        return
     if not words or words[0] not in commands:
         got = words[0] if words else "nothing"
         raise ValueError(f"expected `metaplastic data list` or `metaplastic data fetch NAME...`, got {got!r}")

@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import IO
 
 
+def _usual_mode() -> int:
+    """Permissions that a new file gets, which `mkstemp` does not give it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+_MODE = _usual_mode()  # read once: asking changes the mask for a moment
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes the place of `path` only when it is complete and on the disk.
@@ -42,7 +52,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
+        part.chmod(_MODE)
         part.replace(path)
     except OSError as error:
         kept = "the previous version was kept" if path.exists() else "nothing was left behind"
@@ -50,12 +60,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise OSError(error.errno, message) from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

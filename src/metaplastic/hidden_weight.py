@@ -8,7 +8,8 @@ class HiddenWeight(nn.Parameter):
 
     In a binary layer it is the real weight behind each binary one: the layer computes with its sign, the optimizer
     moves its value. The type itself is the mark, so it survives `deepcopy`, `Module.to` and `load_state_dict`, and
-    needs no attribute on a tensor and no table beside the network.
+    needs no attribute on a tensor and no table beside the network. What makes new parameters, as
+    `load_state_dict(assign=True)` and `to_empty` do, loses it; the optimizers then refuse the network.
 
     Args:
         data: Initial values, any shape.

@@ -19,10 +19,6 @@ class Purpose(enum.StrEnum):
     """Division of one data set into parts, or into training and test samples."""
     CALIBRATION = "calibration"
     """Training samples that normalisation statistics are taken from."""
-    DROPOUT = "dropout"
-    """Units silenced during training."""
-    PROBE = "probe"
-    """Draws of an analysis, made after training."""
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> torch.Generator:

@@ -13,11 +13,12 @@ from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.optim import MetaplasticAdam, MetaplasticSGD, PowerLaw, Tabulated, param_groups
 
 CURVE = Tabulated((0.0, 1.0, 3.0), (1.0, 0.5, 0.25))
+PLAIN = {"weight_decay": 1e-3, "metaplasticity": 0.0}
 OPTIMIZERS = {
-    "adam": lambda params, **options: MetaplasticAdam(params, **{"lr": 0.02, "weight_decay": 1e-3, **options}),
-    "sgd": lambda params, **options: MetaplasticSGD(params, **{"lr": 0.1, "weight_decay": 1e-3, **options}),
+    "adam": lambda params, **options: MetaplasticAdam(params, **{**PLAIN, "lr": 0.02, **options}),
+    "sgd": lambda params, **options: MetaplasticSGD(params, **{**PLAIN, "lr": 0.1, **options}),
     "sgd with momentum": lambda params, **options: MetaplasticSGD(
-        params, **{"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-3, **options}
+        params, **{**PLAIN, "lr": 0.02, "momentum": 0.9, **options}
     ),
 }
 every_optimizer = pytest.mark.parametrize("build", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())

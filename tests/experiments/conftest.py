@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from metaplastic.experiments import Config, preset
-from metaplastic.experiments.config import Network, Permuted, Running
+from metaplastic.experiments.config import Network, Optimizer, Permuted, Running
+from metaplastic.nn import NormPolicy, Scope
 
 
 @pytest.fixture
@@ -15,7 +16,10 @@ def small() -> Config:
         preset("permuted-digits"),
         scenario=Permuted("digits", tasks=2, boundaries=True, task_at_test=True),
         network=Network(hidden=(16,)),
+        norm=NormPolicy(scope=Scope.PER_TASK),
+        optimizer=Optimizer(metaplasticity=(30.0,)),
         epochs=2,
+        batch_size=100,
         running=Running(calibration_samples=1000),
     )
 

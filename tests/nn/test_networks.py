@@ -256,3 +256,8 @@ def test_diverged_training_reaches_the_loss():
     with torch.no_grad():
         net.layers[2].weight[0, 0] = torch.nan
     assert net(torch.randn(6, 4)).isnan().any()
+
+
+def test_the_test_batchs_statistics_by_name_are_warned_of():
+    with pytest.warns(UserWarning, match="predictions depend on how a test set is split"):
+        BinaryMLP([4, 2], "batch")

@@ -97,7 +97,7 @@ def test_only_hidden_weights_are_damped_and_one_warning_says_so():
 
 
 def test_no_warning_without_metaplasticity():
-    MetaplasticAdam(network().parameters())
+    MetaplasticAdam(network().parameters(), metaplasticity=0.0)
 
 
 def test_parameters_adopted_behind_the_back_of_the_optimizer_train_and_are_warned_of_once():

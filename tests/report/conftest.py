@@ -7,14 +7,16 @@ import pytest
 
 from metaplastic.experiments import Config, preset, run
 from metaplastic.experiments.config import Method, Network, Optimizer, Permuted, Running
+from metaplastic.nn import NormPolicy, Statistics
 
 
 def small(m: float, seed: int, method: Method = Method.FINETUNE) -> Config:
     return replace(
         preset("permuted-digits"),
-        scenario=Permuted("digits", tasks=2, boundaries=True, task_at_test=True),
+        scenario=Permuted("digits", tasks=2),
         network=Network(hidden=(8,)),
         optimizer=Optimizer(metaplasticity=(m,)),
+        norm=NormPolicy(statistics=Statistics.LAYER),
         method=method,
         epochs=2,
         seed=seed,

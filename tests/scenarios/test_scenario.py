@@ -18,7 +18,7 @@ def samples(count=7, pixels=6, first=0):
 
 def scenario(view=None, announced=Announced(), **parts):  # noqa: B008
     view = IndexView(samples()) if view is None else view
-    values = {"tasks": (Task("first", view),), "tests": (Test("all", view),)} | parts
+    values = {"tasks": (Task("first", view, tests=(0,)),), "tests": (Test("all", view),)} | parts
     return Scenario("tiny", announced=announced, classes=3, input_shape=(2, 3), **values)
 
 
@@ -136,3 +136,16 @@ def test_what_is_not_announced_cannot_be_asked_for():
         scenario(announced=Announced(boundaries=True)).require_task_at_test("x")
     with pytest.raises(ValueError, match="announced task boundaries"):
         scenario(announced=Announced(task_at_test=True)).require_boundaries("x")
+
+
+@pytest.mark.parametrize("tests", [(), (1,), (-1,)])
+def test_a_task_that_names_no_test_is_refused(tests):
+    with pytest.raises(ValueError, match=r"expected 'first' to name its tests, from 0 to 0, got"):
+        scenario(tasks=(Task("first", IndexView(samples()), tests=tests),))
+
+
+def test_outputs_restricted_at_test_need_the_task_to_be_announced():
+    tests = (Test("all", IndexView(samples()), outputs=(0, 1)),)
+    with pytest.raises(ValueError, match="announce the task at test, or leave outputs=None"):
+        scenario(tests=tests)
+    assert scenario(tests=tests, announced=Announced(task_at_test=True)).tests == tests

@@ -16,6 +16,7 @@ from metaplastic.experiments.config import (
     Sequence,
     Split,
 )
+from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners import FineTune, Joint, Learner, Schedule
 from metaplastic.nn import (
     CIFAR_STREAM_BLOCKS,
@@ -88,6 +89,14 @@ def build_network(config: Config, scenario: Scenario) -> torch.nn.Module:
     Returns:
         The network, on the CPU.
     """
+    network = _drawn_network(config, scenario)
+    for parameter in network.parameters():
+        if config.network.frozen and is_hidden_weight(parameter):
+            parameter.requires_grad_(False)
+    return network
+
+
+def _drawn_network(config: Config, scenario: Scenario) -> torch.nn.Module:
     net, source = config.network, generator(config.seed, Purpose.INITIALIZATION)
     initialization = net.initialization()
     sizes = [torch.Size(scenario.input_shape).numel(), *net.hidden, scenario.classes]

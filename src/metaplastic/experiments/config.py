@@ -121,6 +121,8 @@ class Network:
         dropout: Probability that a fully connected hidden unit is silenced in training, in [0, 1).
         distribution: What hidden weights are drawn from.
         init_width: Width of that distribution, > 0.
+        frozen: Leave the hidden weights as they are drawn and train the normalisation only: a control, which shows what
+            is learned without any synapse.
     """
 
     family: Family = Family.BINARY_MLP
@@ -130,6 +132,7 @@ class Network:
     dropout: float = 0.0
     distribution: Distribution = Distribution.UNIFORM
     init_width: float = 0.1
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         settle_choices(self)
@@ -233,7 +236,7 @@ class Unit(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Running:
-    """How the run is carried out; none of it changes what is learned, except the number of threads in the last bits.
+    """How the run is carried out and tested; what is learned does not depend on it, apart from the last bits.
 
     Args:
         evaluate_epochs: Test after every so many epochs, and always at the end of a task; 0 for task ends only.
@@ -308,6 +311,11 @@ class Config:
             raise ValueError(
                 f"expected batch_size >= 2 with {self.norm.statistics.value!r} statistics, got 1: a batch of one "
                 "sample has no variance; use larger batches or --statistics layer"
+            )
+        if self.method is Method.JOINT and self.norm.scope is Scope.PER_TASK:
+            raise ValueError(
+                "expected scope 'shared' with method 'joint', got 'per_task': all tasks are learned at once, so there "
+                "is one normalisation state; use --scope shared"
             )
         boundaries = getattr(self.scenario, "boundaries", False)
         if self.optimizer.reset_optimizer is Reset.TASK and not boundaries:

@@ -1,4 +1,4 @@
-"""The demonstration: plain, metaplastic and joint learning of permuted digits, side by side."""
+"""The demonstration: plain, frozen, metaplastic and joint learning of permuted digits, side by side."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,22 +6,23 @@ from pathlib import Path
 
 from metaplastic.experiments.config import Config, Method
 from metaplastic.experiments.presets.digits import permuted_digits
-from metaplastic.experiments.run import Result, run
+from metaplastic.experiments.run import Result, resume, run
 
 
 def demo_configs(seed: int) -> dict[str, Config]:
-    """Make the three configurations that are compared, on the same permutations.
+    """Make the configurations that are compared, on the same permutations.
 
     Args:
         seed: Seed of everything drawn.
 
     Returns:
-        Configurations by name: plain, metaplastic, joint.
+        Configurations by name: plain; frozen, the control whose synapses never change; metaplastic; joint.
     """
     metaplastic = replace(permuted_digits(), seed=seed)
     plain = replace(metaplastic, optimizer=replace(metaplastic.optimizer, metaplasticity=(0.0,)))
     joint = replace(plain, method=Method.JOINT)
-    named = {"plain": plain, "metaplastic": metaplastic, "joint": joint}
+    frozen = replace(plain, network=replace(plain.network, frozen=True))
+    named = {"plain": plain, "frozen": frozen, "metaplastic": metaplastic, "joint": joint}
     return {name: replace(config, name=f"demo-{name}") for name, config in named.items()}
 
 
@@ -29,7 +30,7 @@ def run_demo(folder: Path, seeds: int, before: Callable[[str], None]) -> dict[st
     """Run the demonstration.
 
     Args:
-        folder: A new folder; each run gets one inside it.
+        folder: Folder for the runs, one inside it for each; those that are there already are gone on with.
         seeds: Number of seeds, from 0, >= 1.
         before: Called with a title before each run.
 
@@ -45,5 +46,7 @@ def run_demo(folder: Path, seeds: int, before: Callable[[str], None]) -> dict[st
     for seed in range(seeds):
         for name, config in demo_configs(seed).items():
             before(f"{name}, seed {seed}")
-            results.setdefault(name, []).append(run(config, folder / f"{name}-seed{seed}"))
+            inside = folder / f"{name}-seed{seed}"
+            result = resume(inside) if (inside / "config.json").exists() else run(config, inside)
+            results.setdefault(name, []).append(result)
     return results

@@ -43,9 +43,8 @@ def _processor() -> str:
 def _commit() -> str | None:
     """The checkout's commit, with a plus if files differ from it; None outside a checkout of the package."""
     here = Path(__file__).parent
-    if not any((folder / ".git").exists() for folder in here.parents):
-        return None
     try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name, folder=here)  # fails where another checkout is around
         commit = _git("rev-parse", "HEAD", folder=here)
         return commit + ("+" if _git("status", "--porcelain", "--", ".", folder=here) else "")
     except (OSError, subprocess.SubprocessError):

@@ -16,7 +16,11 @@ from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.environment import environment
 from metaplastic.experiments.trial import Line, Trial
 from metaplastic.files import replacing, write_text
-from metaplastic.learners import Position
+from metaplastic.learners import NonFiniteLossError, Position
+from metaplastic.nn import Statistics
+
+ENOUGH_TO_CALIBRATE = 1000
+"""Statistics of fewer samples are cautioned about."""
 
 FORMAT = 1
 """Number of the record's format; a record of another format is refused, not guessed at."""
@@ -61,19 +65,20 @@ class Record:
             FileExistsError: When something is in the folder already.
         """
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            resume = f"go on with it by 'metaplastic run --resume {folder}', or " if _holds_run(folder) else ""
             raise FileExistsError(
-                f"expected a new or empty folder for the run, got {folder}, which exists; go on with it by "
-                f"'metaplastic run --resume {folder}', or choose another with --out"
+                f"expected a new or empty folder for the run, got {folder}, which exists; {resume}choose another with "
+                "--out"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
         write_text(folder / "config.json", _with_format(config))
+        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
         return Record(folder)
 
     @property
     def complete(self) -> bool:
-        """Whether the run came to its end."""
-        return (self.folder / "network.safetensors").exists() or (self.folder / "summary.json").exists()
+        """Whether the run came to its end; the summary is the last file that is written."""
+        return (self.folder / "summary.json").exists()
 
     def append(self, line: Line) -> None:
         """Add a line to the metrics.
@@ -88,15 +93,15 @@ class Record:
         """Read the metrics.
 
         Returns:
-            One entry per line.
+            One entry per line; a last line that a killed run did not finish is left out.
 
         Raises:
             ValueError: When a line is not JSON.
         """
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         try:
-            return [json.loads(line) for line in lines]
+            return [json.loads(line) for line in lines if line.endswith("\n")]
         except json.JSONDecodeError as error:
             raise ValueError(f"expected JSON in every line of {path}, got text that breaks at {error}") from error
 
@@ -141,14 +146,20 @@ class Record:
             trial: The training as it stands.
 
         Raises:
+            NonFiniteLossError: When a weight is not finite; the previous checkpoint is kept.
             OSError: When it cannot be written; the previous checkpoint is kept.
         """
+        if not all(bool(parameter.isfinite().all()) for parameter in trial.network.parameters()):
+            raise NonFiniteLossError(
+                f"expected finite weights at {trial.position}, got some that are not; lower the learning rate"
+            )
         state = {
             "format": FORMAT,
             "position": asdict(trial.position),
             "accuracy": trial.matrix.to_csv(),
             "lines": len(self.metrics()),
             "threads": torch.get_num_threads(),
+            "config": to_json(self.config),
         }
         _write_tensors(self.folder / "checkpoint.safetensors", trial.tensors(), {"state": json.dumps(state)})
 
@@ -176,6 +187,16 @@ class Record:
             return False
         tensors, metadata = _read_tensors(path)
         state = _state(metadata, path)
+        if state["config"] != to_json(self.config):
+            raise ValueError(
+                f"expected the configuration that {path} was written under, got another in config.json: it was changed "
+                "since; put it back, or begin a new run with it by --from"
+            )
+        if len(self.metrics()) < state["lines"]:
+            raise ValueError(
+                f"expected at least {state['lines']} lines in {self.folder / 'metrics.jsonl'}, got "
+                f"{len(self.metrics())}: the file was cut or removed; put it back, or begin the run again"
+            )
         torch.set_num_threads(state["threads"])
         matrix = AccuracyMatrix.from_csv(state["accuracy"])
         trial.restore(tensors, Position(**state["position"]), matrix)
@@ -196,6 +217,10 @@ class Record:
         write_text(self.folder / "summary.json", json.dumps(_summary(trial, self.config), indent=2) + "\n")
 
 
+def _holds_run(folder: Path) -> bool:
+    return folder.is_dir() and (folder / "config.json").exists()
+
+
 def _summary(trial: Trial, config: Config) -> dict[str, Any]:
     scenario = trial.scenario
     cautions = []
@@ -203,6 +228,15 @@ def _summary(trial: Trial, config: Config) -> dict[str, Any]:
         cautions.append(
             f"statistics of the test batch ({config.running.test_batch} samples): predictions depend on how the test "
             "set is split into batches"
+        )
+    if config.norm.statistics is Statistics.RECALIBRATED and not scenario.announced.boundaries:
+        cautions.append(
+            "statistics were taken from training samples of the newest task; where no boundary is announced, a stream "
+            "would take them from its newest samples"
+        )
+    if config.norm.statistics is Statistics.RECALIBRATED and config.running.calibration_samples < ENOUGH_TO_CALIBRATE:
+        cautions.append(
+            f"statistics of fewer than {ENOUGH_TO_CALIBRATE} samples ({config.running.calibration_samples})"
         )
     return {
         "scenario": {
@@ -242,7 +276,9 @@ def read_config(path: Path) -> Config:
         raise ValueError(
             f"expected JSON in {path}, got something that breaks at {error}; mend or replace it"
         ) from error
-    if isinstance(plain, dict) and (found := plain.pop("format", FORMAT)) != FORMAT:
+    if not isinstance(plain, dict):
+        raise ValueError(f"expected a JSON object in {path}, got {type(plain).__name__}; compare it with a run's")
+    if (found := plain.pop("format", FORMAT)) != FORMAT:
         raise ValueError(
             f"expected format {FORMAT} in {path}, got {found}: it comes from another version of metaplastic; use that "
             "version, or run the experiment again"

@@ -34,13 +34,13 @@ class Result:
         matrix: Correct predictions after every task.
         network: The trained network.
         metrics: What was measured along the way, one entry per epoch and task end.
-        folder: Folder of the record; the current one where none was kept.
+        folder: Folder of the record; None where none was kept.
     """
 
     matrix: AccuracyMatrix
     network: torch.nn.Module
     metrics: tuple[Line, ...]
-    folder: Path = Path()
+    folder: Path | None = None
 
     @property
     def accuracy(self) -> Any:
@@ -121,7 +121,7 @@ def run(
     with _threads(config.running.threads):
         trial = make_trial(config, data_dir)
         record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
-        record.append(trial.begin())
+        _begin(trial, record)
         return _carry_out(trial, record, progress)
 
 
@@ -144,7 +144,7 @@ def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None 
     with _threads(record.config.running.threads):
         trial = make_trial(record.config, data_dir)
         if not record.load_checkpoint(trial):
-            record.append(trial.begin())
+            _begin(trial, record)
         return _carry_out(trial, record, progress)
 
 
@@ -181,6 +181,12 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
         evaluate_epochs=config.running.evaluate_epochs,
         test_batch=config.running.test_batch,
     )
+
+
+def _begin(trial: Trial, record: Record) -> None:
+    """Measure the untrained network, and keep it, so that there is a checkpoint from the first moment on."""
+    record.append(trial.begin())
+    record.save_checkpoint(trial)
 
 
 def _carry_out(trial: Trial, record: Record, progress: bool | None) -> Result:

@@ -79,7 +79,8 @@ class Trial:
         untrained = None if self.scenario.kind == "class-incremental" else tuple(correct)
         self.matrix = AccuracyMatrix(self.matrix.tests, self.matrix.totals, untrained=untrained)
         self.signs = self._signs()
-        return {"event": "begin", "correct": correct}
+        hidden = self._hidden_weights()
+        return {"event": "begin", "correct": correct, "layers": layer_report(hidden, hidden, self._attenuation())}
 
     def run(self) -> Iterator[tuple[Event, Line | None]]:
         """Learn from the current position to the end.
@@ -174,8 +175,13 @@ class Trial:
         self.learner.load_state(_below("learner/", tensors))
         self.signs = _below("signs/", tensors)
         for name, parameter in self.network.named_parameters():
-            if state := _below(f"optimizer/{name}/", tensors):
-                self.optimizer.state[parameter] = state
+            if name in self.signs:
+                self.signs[name] = self.signs[name].to(parameter.device)
+            state = _below(f"optimizer/{name}/", tensors)
+            # Scalars, as the step count, stay on the CPU: reading them must not wait for a device.
+            moved = {key: value.to(parameter.device) if value.dim() else value for key, value in state.items()}
+            if moved:
+                self.optimizer.state[parameter] = moved
         self.position, self.matrix = position, matrix
 
 
@@ -189,8 +195,7 @@ def _require_fitting(saved: dict[str, Tensor], network: nn.Module) -> None:
         first = wrong[0]
         raise ValueError(
             f"expected the tensors of the network that config.json describes, {first!r} as {expected.get(first)}, got "
-            f"{got.get(first)} ({len(wrong)} do not fit); the configuration was changed after the checkpoint was "
-            "written, or the file belongs to another run"
+            f"{got.get(first)} ({len(wrong)} do not fit); the file belongs to another run"
         )
 
 

@@ -12,6 +12,7 @@ from metaplastic.learners.loop import (
     calibrate,
     learn,
     require_announced,
+    task_loss,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "calibrate",
     "learn",
     "require_announced",
+    "task_loss",
 ]

@@ -27,8 +27,8 @@ class Learner(Protocol):
         """Follow a step of the optimizer; gradients and parameters are as the step left them."""
         ...
 
-    def end_task(self, task: Task) -> None:
-        """Follow the last step of a task; the network's mode and weights must be left as found."""
+    def end_task(self, task: Task, index: int) -> None:
+        """Follow the last step of a task, with its statistics taken; mode and weights must be left as found."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ class WithoutHooks:
     def after_step(self) -> None:
         """Do nothing."""
 
-    def end_task(self, task: Task) -> None:
+    def end_task(self, task: Task, index: int) -> None:
         """Do nothing."""
 
     def state(self) -> dict[str, Tensor]:

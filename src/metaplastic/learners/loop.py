@@ -73,8 +73,9 @@ class Schedule:
 
     Args:
         epochs: Passes over each task, >= 1.
-        batch_size: Samples per step at most, >= 1. An epoch is cut into batches that differ by at most one sample,
-            so that there is no small last batch, whose statistics would be poor.
+        batch_size: Samples per step, >= 1. An epoch is cut into as few batches as hold at most so many, and they
+            differ by at most one sample: there is no small last batch, whose statistics would be poor. Where that would
+            leave a batch of one, there is one batch fewer.
         seed: Seed of the order, which depends on nothing else but task and epoch.
         reset_optimizer: Whether the optimizer's state is cleared when a task begins; needs announced boundaries.
         calibration_samples: Training samples that recalibrated statistics are taken from, >= 2, 1,000 or more
@@ -104,7 +105,9 @@ class Schedule:
         Returns:
             Batches per epoch.
         """
-        return math.ceil(len(task.view) / self.batch_size)
+        samples, batches = len(task.view), math.ceil(len(task.view) / self.batch_size)
+        alone = self.batch_size > 1 and batches > 1 and samples // batches == 1
+        return batches - 1 if alone else batches
 
     def batches(self, task: Task, index: int, epoch: int) -> tuple[Tensor, ...]:
         """Deal the rows of a task into the batches of one epoch.
@@ -160,7 +163,7 @@ def learn(
         [0, 1]
     """
     require_announced(network, scenario, schedule)
-    mode = network.training
+    modes = [(module, module.training) for module in network.modules()]
     try:
         for index in range(start.task, len(scenario.tasks)):
             begin = start if index == start.task else Position(index)
@@ -169,12 +172,13 @@ def learn(
             for epoch in range(begin.epoch, schedule.epochs):
                 at = begin if epoch == begin.epoch else Position(index, epoch)
                 yield from _epoch(network, scenario, optimizer, learner, schedule, at)
-            learner.end_task(scenario.tasks[index])
             calibrate(network, scenario.tasks[index], index, schedule)
             keep_task(network, index)
+            learner.end_task(scenario.tasks[index], index)
             yield Event(Moment.TASK, index, schedule.epochs - 1, math.nan, Position(index + 1))
     finally:
-        network.train(mode)
+        for module, mode in modes:
+            module.training = mode
 
 
 def require_announced(network: nn.Module, scenario: Scenario, schedule: Schedule) -> None:
@@ -223,7 +227,9 @@ def _epoch(
     network.train()
     batches = schedule.batches(task, at.task, at.epoch)
     for rows in batches[at.step :]:
-        loss = _loss(network, task, learner, rows)
+        penalty = learner.penalty()
+        loss = task_loss(network, task, rows)
+        loss = loss if penalty is None else loss + penalty
         value = loss.item()
         if not math.isfinite(value):
             raise NonFiniteLossError(
@@ -241,7 +247,20 @@ def _epoch(
     yield Event(Moment.EPOCH, at.task, at.epoch, mean, Position(at.task, at.epoch + 1))
 
 
-def _loss(network: nn.Module, task: Task, learner: Learner, rows: Tensor) -> Tensor:
+def task_loss(network: nn.Module, task: Task, rows: Tensor) -> Tensor:
+    """Compute the loss of some samples of a task: the mean cross-entropy over the outputs that it trains.
+
+    Args:
+        network: Maps inputs to logits.
+        task: The task.
+        rows: `[batch]`: positions within the task's samples.
+
+    Returns:
+        A scalar, without any learner's penalty.
+
+    Raises:
+        ValueError: When a label lies outside the outputs.
+    """
     inputs, labels = task.view.batch(rows)
     logits = network(inputs)
     if task.outputs is not None:
@@ -251,6 +270,4 @@ def _loss(network: nn.Module, task: Task, learner: Learner, rows: Tensor) -> Ten
             f"expected labels below {logits.shape[1]}, the outputs that learn {task.name!r}, got {int(labels.max())}; "
             "give the network one output per class of the scenario"
         )
-    loss = functional.cross_entropy(logits, labels)
-    penalty = learner.penalty()
-    return loss if penalty is None else loss + penalty
+    return functional.cross_entropy(logits, labels)

@@ -3,6 +3,7 @@
 import enum
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -108,7 +109,15 @@ BetweenMaker = Callable[[], list[nn.Module]]
 
 def policy_of(norm: NormPolicy | Statistics | str) -> NormPolicy:
     """Take a policy as it is, or make the default one with the statistics of that name."""
-    return norm if isinstance(norm, NormPolicy) else NormPolicy(statistics=choose(Statistics, norm))
+    if isinstance(norm, NormPolicy):
+        return norm
+    if norm == Statistics.BATCH:
+        warnings.warn(
+            "norm='batch' normalises by the test batch, so predictions depend on how a test set is split; it exists to "
+            "reproduce published runs. For ordinary batch norm use 'recalibrated' or 'running'",
+            stacklevel=3,
+        )
+    return NormPolicy(statistics=choose(Statistics, norm))
 
 
 def linear_layers(

@@ -22,7 +22,8 @@ class Statistics(enum.StrEnum):
     BATCH = "batch"
     """The test batch itself (the authors' head). Predictions depend on how the test set is cut: reproduction only."""
     RECALIBRATED = "recalibrated"
-    """Exact statistics of at least 1,000 training samples, taken by `recalibrate`."""
+    """Exact statistics of at least 1,000 training samples, taken by `recalibrate`. The loop takes them from the task
+    that is, or was last, learned; where no boundary is announced, a stream would take its newest samples."""
     LAYER = "layer"
     """Mean and variance over the features of each sample, in training too: layer norm, no state, no task."""
 
@@ -133,9 +134,9 @@ class Normalization(nn.Module):
         self.gain = nn.Parameter(gain) if policy.affine else None
         self.offset = nn.Parameter(torch.zeros(features)) if policy.affine else None
         # A variance of NaN marks statistics that were never taken; nothing sensible can be computed from them.
-        unknown = torch.full((features,), torch.nan)
+        variance = torch.nan if policy.statistics is Statistics.RECALIBRATED else 1.0
         self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("variance", torch.ones(features) if policy.statistics is Statistics.RUNNING else unknown)
+        self.register_buffer("variance", torch.full((features,), variance))
         self.register_buffer("kept_tasks", torch.empty(0, dtype=torch.int64))
         self.register_buffer("kept", torch.empty(0, 4, features))
 
@@ -191,9 +192,10 @@ class Normalization(nn.Module):
         return (x - mean.view(shape)) * scale.view(shape) + offset.view(shape)
 
     def _collect(self, x: Tensor) -> None:
-        by_feature = x.transpose(0, 1).flatten(1).double()
-        self.mean.copy_(by_feature.mean(1))
-        self.variance.copy_(by_feature.var(1, correction=0))
+        others = [dimension for dimension in range(x.dim()) if dimension != 1]
+        variance, mean = torch.var_mean(x, others, correction=0)
+        self.mean.copy_(mean)
+        self.variance.copy_(variance)
 
     def _state(self, task: int | None) -> tuple[Tensor, ...]:
         """Gain, offset, mean and variance for a task; the current ones if none were kept for it."""

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metaplastic.choices import unknown
+
 
 @runtime_checkable
 class ConsolidationFunction(Protocol):
@@ -157,6 +159,29 @@ CONSOLIDATION_FUNCTIONS: dict[str, ConsolidationFunction] = {
 
 PUBLISHED = TanhSquared()
 """The consolidation function of the paper, default everywhere."""
+
+
+def named(function: ConsolidationFunction | str) -> ConsolidationFunction:
+    """Find a consolidation function by its name.
+
+    Args:
+        function: A name of `CONSOLIDATION_FUNCTIONS`, or a function, which is given back.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: When there is none of that name, with the nearest one.
+
+    Example:
+        >>> named("power-law")
+        PowerLaw(exponent=2.0)
+    """
+    if not isinstance(function, str):
+        return function
+    if function not in CONSOLIDATION_FUNCTIONS:
+        raise ValueError(unknown("consolidation function", function, CONSOLIDATION_FUNCTIONS))
+    return CONSOLIDATION_FUNCTIONS[function]
 
 
 def consolidate(

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from metaplastic.choices import choose
-from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate
+from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
 from metaplastic.optim.parameters import UnmarkedParameterWarning, is_damped, require_hidden_weights, unmarked
 
 
@@ -117,6 +117,8 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
         Raises:
             ValueError: When an option is out of range.
         """
+        if "consolidation" in param_group:
+            param_group = param_group | {"consolidation": named(param_group["consolidation"])}
         _check(self.defaults | param_group)
         super().add_param_group(param_group)
 
@@ -198,7 +200,7 @@ class MetaplasticAdam(_MetaplasticOptimizer):
         eps: What keeps the denominator from 0, from 0, in units of the gradient.
         weight_decay: Strength of an L2 penalty within the gradient, from 0. Its pull towards zero is damped as well.
         metaplasticity: Strength m of the consolidation, from 0, per unit of hidden weight, for groups that do not say.
-        consolidation: Consolidation function f, for groups that do not say.
+        consolidation: Consolidation function f or its name, for groups that do not say.
         eps_placement: Where eps is added, for groups that do not say.
 
     Raises:
@@ -229,8 +231,8 @@ class MetaplasticAdam(_MetaplasticOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
-        metaplasticity: float = 0.0,
-        consolidation: ConsolidationFunction = PUBLISHED,
+        metaplasticity: float = 1.35,
+        consolidation: ConsolidationFunction | str = PUBLISHED,
         eps_placement: EpsPlacement = EpsPlacement.BEFORE_CORRECTION,
     ) -> None:
         defaults = {
@@ -239,7 +241,7 @@ class MetaplasticAdam(_MetaplasticOptimizer):
             "eps": eps,
             "weight_decay": weight_decay,
             "metaplasticity": metaplasticity,
-            "consolidation": consolidation,
+            "consolidation": named(consolidation),
             "eps_placement": choose(EpsPlacement, eps_placement),
         }
         super().__init__(params, defaults)
@@ -284,7 +286,7 @@ class MetaplasticSGD(_MetaplasticOptimizer):
         momentum: Decay rate of the velocity, in [0, 1); with 0 no state is kept.
         weight_decay: Strength of an L2 penalty within the gradient, from 0. Its pull towards zero is damped as well.
         metaplasticity: Strength m of the consolidation, from 0, per unit of hidden weight, for groups that do not say.
-        consolidation: Consolidation function f, for groups that do not say.
+        consolidation: Consolidation function f or its name, for groups that do not say.
 
     Raises:
         ValueError: When an option is out of range, or no parameter is a hidden weight.
@@ -311,15 +313,15 @@ class MetaplasticSGD(_MetaplasticOptimizer):
         lr: float,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
-        metaplasticity: float = 0.0,
-        consolidation: ConsolidationFunction = PUBLISHED,
+        metaplasticity: float = 1.35,
+        consolidation: ConsolidationFunction | str = PUBLISHED,
     ) -> None:
         defaults = {
             "lr": lr,
             "momentum": momentum,
             "weight_decay": weight_decay,
             "metaplasticity": metaplasticity,
-            "consolidation": consolidation,
+            "consolidation": named(consolidation),
         }
         super().__init__(params, defaults)
 

@@ -1,6 +1,6 @@
 """Which parameters are hidden weights, and how metaplastic each of them is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class UnmarkedParameterWarning(UserWarning):
 
 
 def param_groups(
-    net: nn.Module, metaplasticity: float | Sequence[float] = 1.35, **options: object
+    net: nn.Module, metaplasticity: float | Iterable[float] = 1.35, **options: object
 ) -> list[dict[str, Any]]:
     """Sort the parameters of a network into those with metaplasticity and those without.
 
@@ -65,11 +65,12 @@ def param_groups(
 
 
 def _with_strength(
-    hidden: list[nn.Parameter], metaplasticity: float | Sequence[float]
+    hidden: list[nn.Parameter], metaplasticity: float | Iterable[float]
 ) -> list[tuple[list[nn.Parameter], float]]:
     """Pair hidden weights with their metaplasticity: all with one number, or each with its own."""
-    if not isinstance(metaplasticity, Sequence):
+    if not isinstance(metaplasticity, Iterable):
         return [(hidden, metaplasticity)]
+    metaplasticity = [float(strength) for strength in metaplasticity]
     if len(metaplasticity) != len(hidden):
         raise ValueError(
             f"expected one metaplasticity per hidden weight, {len(hidden)}, got {len(metaplasticity)}; "

@@ -56,8 +56,9 @@ class Run:
             Aspect to words; the kind is left out where it is not recorded.
         """
         scenario, norm = self.config.scenario, self.config.norm
-        boundaries = bool(getattr(scenario, "boundaries", False))
-        told = bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
+        alone = self.config.method is not Method.JOINT  # all tasks at once: nothing is left to announce
+        boundaries = alone and bool(getattr(scenario, "boundaries", False))
+        told = alone and bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
         kept = {"per_task": " kept per task", "shared": " shared by all tasks"}[norm.scope.value]
         said = {
             "kind": self.kind,

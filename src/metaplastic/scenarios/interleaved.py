@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from metaplastic.scenarios.scenario import Scenario, Task, UnionView
+from metaplastic.scenarios.scenario import Announced, Scenario, Task, UnionView
 
 
 def interleaved(scenario: Scenario) -> Scenario:
@@ -12,7 +12,7 @@ def interleaved(scenario: Scenario) -> Scenario:
         scenario: Tasks that share their outputs.
 
     Returns:
-        The same tests behind a single task, so that one normalisation state serves them all.
+        The same tests behind a single task; nothing is announced, so one normalisation state serves them all.
 
     Raises:
         ValueError: When tasks train different outputs, which a mixed batch cannot do.
@@ -36,4 +36,4 @@ def interleaved(scenario: Scenario) -> Scenario:
         view=UnionView(tuple(task.view for task in scenario.tasks)),
         tests=tuple(dict.fromkeys(index for task in scenario.tasks for index in task.tests)),
     )
-    return replace(scenario, tasks=(union,))
+    return replace(scenario, tasks=(union,), announced=Announced(), kind="joint")

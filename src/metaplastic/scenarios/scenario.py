@@ -198,7 +198,8 @@ class Scenario:
         kind: Where it stands in the usual taxonomy: task-, domain- or class-incremental, or a stream.
 
     Raises:
-        ValueError: When there is no task or no test, or one of them has no samples.
+        ValueError: When there is no task or no test, one of them has no samples, a task names no test, or outputs are
+            restricted at test where the task is not announced.
     """
 
     name: str
@@ -222,6 +223,17 @@ class Scenario:
                     f"expected samples in {part.name!r} of scenario {self.name!r}, got none; give each task classes "
                     "that occur in the data"
                 )
+        for task in self.tasks:
+            if not task.tests or not set(task.tests) <= set(range(len(self.tests))):
+                raise ValueError(
+                    f"expected {task.name!r} to name its tests, from 0 to {len(self.tests) - 1}, got {task.tests}; a "
+                    "task says which tests measure it"
+                )
+        if not self.announced.task_at_test and any(test.outputs is not None for test in self.tests):
+            raise ValueError(
+                f"expected tests of {self.name!r} answered by all outputs, got some restricted to their task's, which "
+                "tells the task; announce the task at test, or leave outputs=None"
+            )
 
     def require_boundaries(self, who: str) -> None:
         """Fail if boundaries are needed but not announced.

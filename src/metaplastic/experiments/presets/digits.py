@@ -1,23 +1,25 @@
 """Permuted handwritten digits: the demonstration, on data that need no download."""
 
 from metaplastic.experiments.config import Config, Network, Optimizer, Permuted, Running
-from metaplastic.nn import NormPolicy, Scope
+from metaplastic.nn import NormPolicy, Statistics
 
 
 def permuted_digits() -> Config:
-    """Four permutations of scikit-learn's digits; metaplasticity keeps the old ones.
+    """Four permutations of scikit-learn's digits, layer norm, nothing announced in training or at test.
 
-    Claim: with metaplasticity a binary network keeps most of the earlier tasks, without it only the last. The task is
-    announced, in training and at test, and so the normalisation is kept per task as in the paper.
+    Claim: with metaplasticity a binary network keeps more of the earlier tasks than without, and more than one whose
+    synapses never change. m was chosen on other permutations.
 
-    Command: `metaplastic run permuted-digits`, and with `--metaplasticity 0` the plain network.
+    Command: `metaplastic run permuted-digits`, with `--metaplasticity 0` the plain network, with `--frozen` the control
+    that trains its normalisation only. Some fifteen seconds on one core. What came out is in `results/demo`.
     """
     return Config(
         name="permuted-digits",
-        scenario=Permuted("digits", tasks=4, boundaries=True, task_at_test=True),
+        scenario=Permuted("digits", tasks=4),
         network=Network(hidden=(512, 512)),
-        norm=NormPolicy(scope=Scope.PER_TASK),
-        optimizer=Optimizer(metaplasticity=(80.0,)),
+        norm=NormPolicy(statistics=Statistics.LAYER),
+        optimizer=Optimizer(metaplasticity=(15.0,)),
         epochs=12,
+        batch_size=50,
         running=Running(threads=1),
     )
