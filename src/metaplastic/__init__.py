@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         RealMLP,
         Statistics,
         binarize,
+        evaluating,
+        keep_task,
         recalibrate,
     )
     from metaplastic.optim import MetaplasticAdam, MetaplasticSGD, Tabulated, consolidate, param_groups
@@ -53,7 +55,9 @@ __all__ = [
     "Tabulated",
     "binarize",
     "consolidate",
+    "evaluating",
     "interleaved",
+    "keep_task",
     "load",
     "load_csv",
     "load_folder",

@@ -36,6 +36,7 @@ def test_a_record_holds_what_happened(small, tmp_path):
 
 
 def test_the_summary_says_what_was_announced_and_names_every_metric(small, tmp_path):
+    small = replace(small, optimizer=Optimizer(metaplasticity=(10.0,)))
     run(small, tmp_path / "run", progress=False)
     summary = Record(tmp_path / "run").summary()
     assert summary["scenario"]["task_known_at_test"] is True
@@ -44,8 +45,23 @@ def test_the_summary_says_what_was_announced_and_names_every_metric(small, tmp_p
     assert summary["cautions"] == []
 
 
+def test_synapses_that_are_consolidated_before_training_are_a_caution(small, tmp_path):
+    config = replace(small, optimizer=Optimizer(metaplasticity=(80.0,)))
+    run(config, tmp_path / "run", progress=False)
+    (caution,) = Record(tmp_path / "run").summary()["cautions"]
+    assert "consolidated before training" in caution
+
+
+def test_a_frozen_network_keeps_its_synapses_and_learns_by_its_normalisation(small, tmp_path):
+    config = replace(small, network=replace(small.network, frozen=True))
+    result = run(config, tmp_path / "run", progress=False)
+    drawn = make_trial(config).network
+    assert torch.equal(result.network.layers[0].weight, drawn.layers[0].weight)
+    assert not torch.equal(result.network.layers[1].gain, drawn.layers[1].gain)
+
+
 def test_batch_statistics_are_a_caution(small, tmp_path):
-    config = replace(small, norm=NormPolicy(statistics=Statistics.BATCH))
+    config = replace(small, norm=NormPolicy(statistics=Statistics.BATCH), optimizer=Optimizer(metaplasticity=(1.0,)))
     run(config, tmp_path / "run", progress=False)
     (caution,) = Record(tmp_path / "run").summary()["cautions"]
     assert "predictions depend on how the test set is split" in caution

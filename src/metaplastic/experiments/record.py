@@ -1,6 +1,7 @@
 """The record of a run: a folder of files that anyone can read, each of them whole at any moment."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ from metaplastic.experiments.trial import Line, Trial
 from metaplastic.files import replacing, write_text
 from metaplastic.learners import NonFiniteLossError, Position
 from metaplastic.nn import Statistics
+from metaplastic.scenarios import Scenario
 
 ENOUGH_TO_CALIBRATE = 1000
 """Statistics of fewer samples are cautioned about."""
+
+BORN_CONSOLIDATED = 0.1
+"""A larger share of synapses that are consolidated before any training is cautioned about."""
 
 FORMAT = 1
 """Number of the record's format; a record of another format is refused, not guessed at."""
@@ -214,30 +219,17 @@ class Record:
         self.write_accuracy(trial.matrix)
         network = {name: tensor.contiguous() for name, tensor in trial.network.state_dict().items()}
         _write_tensors(self.folder / "network.safetensors", network, {"format": str(FORMAT)})
-        write_text(self.folder / "summary.json", json.dumps(_summary(trial, self.config), indent=2) + "\n")
+        write_text(
+            self.folder / "summary.json", json.dumps(_summary(trial, self.config, self.metrics()[0]), indent=2) + "\n"
+        )
 
 
 def _holds_run(folder: Path) -> bool:
     return folder.is_dir() and (folder / "config.json").exists()
 
 
-def _summary(trial: Trial, config: Config) -> dict[str, Any]:
+def _summary(trial: Trial, config: Config, begin: Line) -> dict[str, Any]:
     scenario = trial.scenario
-    cautions = []
-    if config.norm.depends_on_test_batch:
-        cautions.append(
-            f"statistics of the test batch ({config.running.test_batch} samples): predictions depend on how the test "
-            "set is split into batches"
-        )
-    if config.norm.statistics is Statistics.RECALIBRATED and not scenario.announced.boundaries:
-        cautions.append(
-            "statistics were taken from training samples of the newest task; where no boundary is announced, a stream "
-            "would take them from its newest samples"
-        )
-    if config.norm.statistics is Statistics.RECALIBRATED and config.running.calibration_samples < ENOUGH_TO_CALIBRATE:
-        cautions.append(
-            f"statistics of fewer than {ENOUGH_TO_CALIBRATE} samples ({config.running.calibration_samples})"
-        )
     return {
         "scenario": {
             "name": scenario.name,
@@ -248,8 +240,31 @@ def _summary(trial: Trial, config: Config) -> dict[str, Any]:
             "scope": config.norm.scope.value,
         },
         "metrics": {name: asdict(metric) for name, metric in summary(trial.matrix).items()},
-        "cautions": cautions,
+        "cautions": list(_cautions(scenario, config, begin)),
     }
+
+
+def _cautions(scenario: Scenario, config: Config, begin: Line) -> Iterator[str]:
+    """Say what a reader of the figures must know; `begin` was measured before training."""
+    running, recalibrated = config.running, config.norm.statistics is Statistics.RECALIBRATED
+    if config.norm.depends_on_test_batch:
+        yield (
+            f"statistics of the test batch ({running.test_batch} samples): predictions depend on how the test set is "
+            "split into batches"
+        )
+    if recalibrated and not scenario.announced.boundaries and len(scenario.tasks) > 1:
+        yield (
+            "statistics were taken from training samples of the newest task; where no boundary is announced, a stream "
+            "would take them from its newest samples"
+        )
+    if recalibrated and running.calibration_samples < ENOUGH_TO_CALIBRATE:
+        yield f"statistics of fewer than {ENOUGH_TO_CALIBRATE} samples ({running.calibration_samples})"
+    share = max((layer["consolidated_fraction"] for layer in begin["layers"].values()), default=0.0)
+    if share > BORN_CONSOLIDATED:
+        yield (
+            f"{share:.0%} of the synapses of a layer are consolidated before training: the network may be learning by "
+            "its normalisation alone; compare it with --frozen"
+        )
 
 
 def _with_format(config: Config) -> str:

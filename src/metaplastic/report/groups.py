@@ -29,6 +29,7 @@ class Run:
         complete: Whether the run came to its end.
         title: Name of the scenario.
         kind: Where the scenario stands in the usual taxonomy; empty while the run is incomplete.
+        cautions: What the record says to be careful about; none while the run is incomplete.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Run:
     complete: bool
     title: str
     kind: str = ""
+    cautions: tuple[str, ...] = ()
 
     @property
     def stages(self) -> int:
@@ -169,12 +171,8 @@ class Comparison:
         complete = [group for group in self.groups if group.complete]
         few = [f"{group.label}: {len(group.runs)}" for group in complete if len(group.runs) < ENOUGH_SEEDS]
         said = [f"fewer than {ENOUGH_SEEDS} seeds ({'; '.join(few)}): differences may be chance"] if few else []
-        said += [
-            f"{group.label}: statistics of the test batch ({group.first.config.running.test_batch} samples), so "
-            "predictions depend on how the test set is split into batches"
-            for group in self.groups
-            if group.first.config.norm.depends_on_test_batch
-        ]
+        recorded = {group.label: [text for run in group.runs for text in run.cautions] for group in self.groups}
+        said += [f"{label}: {text}" for label, texts in recorded.items() for text in dict.fromkeys(texts)]
         said += [
             f"{group.label}: accuracy after {len(run.matrix.correct)} of {run.stages} stages; go on with it by "
             f"'metaplastic run --resume {run.folder}'"
@@ -270,7 +268,8 @@ def _read(record: Record) -> Run:
     for line in record.metrics():
         if line["event"] == "epoch" and line["correct"] is not None:
             curve[line["task"] * epochs + line["epoch"] + 1] = tuple(line["correct"])
-    said = record.summary().get("scenario", {})
+    end = record.summary()
+    said = end.get("scenario", {})
     return Run(
         folder=record.folder,
         config=record.config,
@@ -279,6 +278,7 @@ def _read(record: Record) -> Run:
         complete=record.complete,
         title=said.get("name", _title(record.config.scenario)),
         kind=said.get("kind", ""),
+        cautions=tuple(end.get("cautions", ())),
     )
 
 
