@@ -58,12 +58,12 @@ class Run:
             Aspect to words; the kind is left out where it is not recorded.
         """
         scenario, norm = self.config.scenario, self.config.norm
-        alone = self.config.method is not Method.JOINT  # all tasks at once: nothing is left to announce
-        boundaries = alone and bool(getattr(scenario, "boundaries", False))
-        told = alone and bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
+        one_by_one = self.config.method is not Method.JOINT  # joint: nothing is left to announce
+        boundaries = one_by_one and bool(getattr(scenario, "boundaries", False))
+        told = one_by_one and bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
         kept = {"per_task": " kept per task", "shared": " shared by all tasks"}[norm.scope.value]
         said = {
-            "kind": self.kind,
+            "kind": self.kind if one_by_one else "",
             "boundaries": f"boundaries {'announced' if boundaries else 'not announced'}",
             "task": f"task {'known' if told else 'not known'} at test",
             "norm": f"{norm.statistics.value} statistics{'' if norm.statistics == 'layer' else kept}",

@@ -9,6 +9,9 @@ from metaplastic.experiments.config import Config, Method
 
 METHOD, STRENGTH = "method", "optimizer.metaplasticity"
 
+_UNSAID = {METHOD: Method.FINETUNE, "network.frozen": False}
+"""What goes without saying where something else tells the groups apart."""
+
 _NOT_COMPARED = {"name", "seed"} | {
     f"running.{name}" for name in ("evaluate_epochs", "checkpoint_every", "checkpoint_unit", "threads", "device")
 }
@@ -44,11 +47,15 @@ def labels(configs: Sequence[Config]) -> list[str]:
 
     Example:
         >>> from dataclasses import replace
+        >>> from metaplastic.experiments.config import Network
+        >>> from metaplastic.nn import NormPolicy
         >>> plain = replace(Config().optimizer, metaplasticity=(0.0,))
         >>> labels([Config(optimizer=plain), Config(), Config(optimizer=plain, method=Method.JOINT)])
         ['m = 0', 'm = 1.35', 'joint, m = 0']
         >>> labels([Config(epochs=2), Config(epochs=3)])
         ['epochs = 2', 'epochs = 3']
+        >>> labels([Config(), Config(network=Network(frozen=True)), Config(norm=NormPolicy(affine=False))])
+        ['affine', 'frozen, affine', 'no affine']
     """
     rows = [compared(config) for config in configs]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -65,8 +72,7 @@ def _flat(plain: dict[str, Any], above: str) -> dict[str, Any]:
 
 
 def _label(fields: dict[str, Any]) -> str:
-    # The plain learner goes without saying where something else tells the groups apart.
-    said = {name: value for name, value in fields.items() if value != Method.FINETUNE} or fields
+    said = {name: value for name, value in fields.items() if _UNSAID.get(name) != value} or fields
     return ", ".join(_part(name, value) for name, value in said.items())
 
 
@@ -77,14 +83,15 @@ def _part(name: str, value: Any) -> str:
         return f"m = {_text(value)}"
     if name == "norm.statistics":
         return f"{_text(value)} statistics"
-    return f"{name.rpartition('.')[2].replace('_', ' ')} = {_text(value)}"
+    own = name.rpartition(".")[2].replace("_", " ")
+    if isinstance(value, bool):
+        return own if value else f"no {own}"
+    return f"{own} = {_text(value)}"
 
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(map(_text, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
     return str(value.value if isinstance(value, enum.Enum) else value).replace("_", " ")
