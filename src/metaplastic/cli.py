@@ -70,7 +70,7 @@ def _parse(options: type[Options], words: list[str], command: str, default: Opti
 
 @dataclasses.dataclass(frozen=True)
 class DemoOptions:
-    """Learn four permutations of handwritten digits: plain, frozen, metaplastic, and all at once."""
+    """Learn four permutations of handwritten digits: plain, metaplastic, and all at once."""
 
     seeds: int = 1
     """Number of seeds; each takes less than a minute."""

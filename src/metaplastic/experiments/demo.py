@@ -1,4 +1,4 @@
-"""The demonstration: plain, frozen, metaplastic and joint learning of permuted digits, side by side."""
+"""The demonstration: plain, metaplastic and joint learning of permuted digits, side by side."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +16,12 @@ def demo_configs(seed: int) -> dict[str, Config]:
         seed: Seed of everything drawn.
 
     Returns:
-        Configurations by name: plain; frozen, the control whose synapses never change; metaplastic; joint.
+        Configurations by name: plain, metaplastic, joint.
     """
     metaplastic = replace(permuted_digits(), seed=seed)
     plain = replace(metaplastic, optimizer=replace(metaplastic.optimizer, metaplasticity=(0.0,)))
     joint = replace(plain, method=Method.JOINT)
-    frozen = replace(plain, network=replace(plain.network, frozen=True))
-    named = {"plain": plain, "frozen": frozen, "metaplastic": metaplastic, "joint": joint}
+    named = {"plain": plain, "metaplastic": metaplastic, "joint": joint}
     return {name: replace(config, name=f"demo-{name}") for name, config in named.items()}
 
 
