@@ -59,7 +59,7 @@ def consolidation_curves(
             panel.grid(color=FAINT, linewidth=0.6)
             panel.set_axisbelow(True)
             panel.set_xlabel("hidden weight")
-        for panel in panels[:: frame.columns]:
+        for panel in panels[:: frame.across]:
             panel.set_ylabel("factor on a step\nthat would weaken")
         place_legend(figure, panels[0], list(panels[0].lines), "metaplasticity")
     return figure

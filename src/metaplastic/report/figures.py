@@ -46,7 +46,7 @@ def accuracy_curves(comparison: Comparison) -> "Figure":
         for panel, group in zip(panels, comparison.groups, strict=True):
             _draw_group(panel, group, colours, level)
             panel.set_xlim(0, _longest(comparison, group))
-        for panel in panels[:: frame.columns]:
+        for panel in panels[:: frame.across]:
             panel.set_ylabel("test accuracy (%)")
         place_legend(figure, panels[0], handles, "test accuracy on")
     return figure

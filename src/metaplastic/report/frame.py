@@ -36,6 +36,11 @@ class Frame:
     legend: float = 0.0
     top: float = 0.95
 
+    @property
+    def across(self) -> int:
+        """Panels in a row, so that the rows are as even as can be."""
+        return math.ceil(self.panels / math.ceil(self.panels / self.columns))
+
     def open(self, title: str, remark: str, footnote: str) -> "tuple[Figure, list[Axes]]":
         """Make the figure with its empty panels.
 
@@ -49,7 +54,7 @@ class Frame:
         """
         from matplotlib.figure import Figure
 
-        columns = min(self.panels, self.columns)
+        columns = self.across
         rows = math.ceil(self.panels / columns)
         inner = columns * self.width + (columns - 1) * _GAP_X
         wide = max(_LEFT + inner + _RIGHT + self.legend, _NARROWEST)
