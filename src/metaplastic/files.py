@@ -2,20 +2,10 @@
 
 import contextlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
-
-
-def _usual_mode() -> int:
-    """Permissions that a new file gets, which `mkstemp` does not give it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-_MODE = _usual_mode()  # read once: asking changes the mask for a moment
 
 
 @contextlib.contextmanager
@@ -34,25 +24,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OSError: When the file cannot be written, with the path and what was kept.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> with replacing(folder / "note.txt") as file:
         ...     _ = file.write(b"whole")
         >>> (folder / "note.txt").read_text()
         'whole'
     """
+    part = path.parent / f".{path.name}.{uuid.uuid4().hex}.part"
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write {path}: {error.strerror}. Make room or choose another folder."
-        ) from error
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(_MODE)
         part.replace(path)
     except OSError as error:
         kept = "the previous version was kept" if path.exists() else "nothing was left behind"

@@ -32,7 +32,7 @@ def permuted_mnist_unannounced() -> Config:
     tasks are kept, and the network turns rigid: the last tasks are hardly learned. m is not tuned.
 
     Command: `metaplastic run permuted-mnist-unannounced`. About ten minutes on two cores. What came out is in
-    `results/permuted-mnist`.
+    `results/permuted-mnist-unannounced`.
     """
     return Config(
         name="permuted-mnist-unannounced",
