@@ -37,7 +37,7 @@ def table(comparison: Comparison) -> Table:
     laid = Table(title=title, caption=caption, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     laid.title_justify = laid.caption_justify = "left"
     few = len(short) <= _MOST_TESTS
-    laid.add_column("")
+    laid.add_column("", min_width=min(16, max(len(group.label) for group in comparison.groups)))
     laid.add_column("seeds", justify="right", no_wrap=True)
     for name in short if few else []:
         laid.add_column(Text(name), justify="right", min_width=len("95.0"), overflow="fold")
