@@ -11,6 +11,7 @@ SOURCE = Path(metaplastic.__file__).parent
 RANKS = {
     "seeding": 0,
     "hidden_weight": 0,
+    "binary_copies": 0,
     "choices": 0,
     "files": 0,
     "nn": 1,

@@ -67,6 +67,9 @@ def settle_choices(config: Any) -> None:
     Raises:
         ValueError: When a string names no member.
     """
-    for name, kind in typing.get_type_hints(type(config)).items():
-        if isinstance(kind, type) and issubclass(kind, enum.StrEnum):
-            object.__setattr__(config, name, choose(kind, getattr(config, name), name))
+    for name, hint in typing.get_type_hints(type(config)).items():
+        kinds = [kind for kind in (hint, *typing.get_args(hint)) if isinstance(kind, type)]
+        value = getattr(config, name)
+        for kind in kinds:
+            if issubclass(kind, enum.StrEnum) and value is not None:
+                object.__setattr__(config, name, choose(kind, value, name))

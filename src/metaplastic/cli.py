@@ -5,6 +5,7 @@ torch is imported only when a command needs it, so that help comes at once.
 
 import contextlib
 import dataclasses
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -48,12 +49,23 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if words[0] not in COMMANDS:
         _fail(unknown("command", words[0], COMMANDS))
+    _show_log()
     try:
         COMMANDS[words[0]](words[1:])
     except (ValueError, OSError, ArithmeticError, ImportError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("stopped; what was written so far is whole", status=130)
+
+
+def _show_log() -> None:
+    """Show on standard error what the library has to say; what it writes there itself is for people only."""
+    logger = logging.getLogger("metaplastic")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:

@@ -17,7 +17,7 @@ from metaplastic.optim import (
     PowerLaw,
     TanhSquared,
 )
-from metaplastic.optim.metaplastic import bias_correction
+from metaplastic.optim.update import bias_correction
 
 
 def gradients(steps, shape=(7, 5), dtype=torch.float64):

@@ -5,7 +5,8 @@ import math
 from dataclasses import dataclass, field
 
 from metaplastic.choices import settle_choices, unknown
-from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Scope, Statistics
+from metaplastic.learners import Engine
+from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, EpsPlacement
 from metaplastic.scenarios import Increment
 
@@ -246,6 +247,8 @@ class Running:
         checkpoint_unit: What the interval is counted in.
         threads: Threads that torch computes with; 0 leaves torch's choice, which is then recorded.
         device: Where to compute: cpu, cuda, ...
+        engine: What training is computed with; None takes the fast engine as far as machine and network allow.
+        precision: How the fast engine multiplies gradients; None takes bfloat16 where the processor has it.
     """
 
     evaluate_epochs: int = 1
@@ -255,6 +258,8 @@ class Running:
     checkpoint_unit: Unit = Unit.TASK
     threads: int = 0
     device: str = "cpu"
+    engine: Engine | None = None
+    precision: Precision | None = None
 
     def __post_init__(self) -> None:
         settle_choices(self)

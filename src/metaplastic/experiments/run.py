@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from metaplastic.choices import choose
 from metaplastic.evaluation import AccuracyMatrix, Metric, summary
 from metaplastic.experiments.build import (
     build_learner,
@@ -22,7 +23,17 @@ from metaplastic.experiments.interrupt import Interrupted, deferred_interrupt
 from metaplastic.experiments.progress import TrainingProgress
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.trial import Line, Trial
-from metaplastic.learners import Event, FineTune, Learner, Moment, NonFiniteLossError, Schedule
+from metaplastic.learners import (
+    Acceleration,
+    Engine,
+    Event,
+    FineTune,
+    Learner,
+    Moment,
+    NonFiniteLossError,
+    Schedule,
+)
+from metaplastic.nn import Precision
 from metaplastic.scenarios import Scenario
 
 
@@ -63,6 +74,8 @@ def train(
     seed: int = 0,
     reset_optimizer: bool = False,
     evaluate_epochs: int = 0,
+    engine: Engine | str | None = None,
+    precision: Precision | str | None = None,
     progress: bool | None = None,
 ) -> Result:
     """Train a network on a scenario and test it after every task, without writing anything.
@@ -77,10 +90,16 @@ def train(
         seed: Seed of the order in which samples come.
         reset_optimizer: Whether the optimizer's state is cleared at each task; needs announced boundaries.
         evaluate_epochs: Test after every so many epochs; 0 for task ends only.
+        engine: What training is computed with, `plain` or `fast`; None takes the fast one as far as it goes.
+        precision: How the fast engine multiplies gradients, `exact` in float32 or `fast` in bfloat16; None leaves it to
+            the processor.
         progress: Whether to show a progress bar; None shows it on a terminal.
 
     Returns:
         Accuracy matrix, network and metrics.
+
+    Raises:
+        ValueError: When an engine or a precision is asked for by name that cannot be had.
 
     Example:
         >>> import metaplastic as mp
@@ -92,8 +111,10 @@ def train(
     """
     schedule = Schedule(epochs, batch_size, seed, reset_optimizer)
     trial = Trial(network, scenario, optimizer, learner, schedule, evaluate_epochs=evaluate_epochs)
-    lines = [trial.begin()]
-    with TrainingProgress(trial, scenario.name, progress) as bar:
+    engine = None if engine is None else choose(Engine, engine)
+    precision = None if precision is None else choose(Precision, precision)
+    with trial.accelerated(engine, precision), TrainingProgress(trial, scenario.name, progress) as bar:
+        lines = [trial.begin()]
         for event, line in trial.run():
             bar.show(event, line)
             lines += [line] if line else []
@@ -121,8 +142,9 @@ def run(
     with _threads(config.running.threads):
         trial = make_trial(config, data_dir)
         record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
-        _begin(trial, record)
-        return _carry_out(trial, record, progress)
+        with trial.accelerated(config.running.engine, config.running.precision) as chosen:
+            _begin(trial, record, chosen)
+            return _carry_out(trial, record, progress)
 
 
 def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None = None) -> Result:
@@ -142,10 +164,11 @@ def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None 
     """
     record = Record(folder)
     with _threads(record.config.running.threads):
-        trial = make_trial(record.config, data_dir)
-        if not record.load_checkpoint(trial):
-            _begin(trial, record)
-        return _carry_out(trial, record, progress)
+        trial, running = make_trial(record.config, data_dir), record.config.running
+        with trial.accelerated(running.engine, running.precision) as chosen:
+            if not record.load_checkpoint(trial):
+                _begin(trial, record, chosen)
+            return _carry_out(trial, record, progress)
 
 
 @contextlib.contextmanager
@@ -183,9 +206,9 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
     )
 
 
-def _begin(trial: Trial, record: Record) -> None:
+def _begin(trial: Trial, record: Record, chosen: Acceleration) -> None:
     """Measure the untrained network, and keep it, so that there is a checkpoint from the first moment on."""
-    record.append(trial.begin())
+    record.append(trial.begin() | {"engine": chosen.as_json()})
     record.save_checkpoint(trial)
 
 

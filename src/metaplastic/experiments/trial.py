@@ -1,5 +1,6 @@
 """One training under observation: what is measured while it goes on, and all that is needed to go on with it."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,20 @@ from torch import Tensor, nn
 
 from metaplastic.evaluation import AccuracyMatrix, count_correct, layer_report
 from metaplastic.hidden_weight import is_hidden_weight
-from metaplastic.learners import Event, Learner, Moment, Position, Schedule, calibrate, learn, require_announced
+from metaplastic.learners import (
+    Acceleration,
+    Engine,
+    Event,
+    Learner,
+    Moment,
+    Position,
+    Schedule,
+    accelerated,
+    calibrate,
+    learn,
+    require_announced,
+)
+from metaplastic.nn import Precision
 from metaplastic.scenarios import Scenario
 
 Line = dict[str, Any]
@@ -57,6 +71,24 @@ class Trial:
             tuple(len(test.view) for test in self.scenario.tests),
         )
         require_announced(network, self.scenario, schedule)
+
+    @contextlib.contextmanager
+    def accelerated(self, engine: Engine | None, precision: Precision | None) -> Iterator[Acceleration]:
+        """Compute with an engine for a while.
+
+        Args:
+            engine: The engine; None takes the fast one as far as it goes.
+            precision: How the fast engine multiplies gradients; None leaves it to the processor.
+
+        Yields:
+            What the engine found to do.
+        """
+        before = self.scenario
+        with accelerated(self.network, self.optimizer, before, engine, precision) as (self.scenario, chosen):
+            try:
+                yield chosen
+            finally:
+                self.scenario = before
 
     def steps(self) -> int:
         """Count the steps of the whole training.

@@ -1,5 +1,6 @@
 """How a network learns a scenario: the one loop, and the learners that hook into it."""
 
+from metaplastic.learners.engine import Acceleration, Engine, accelerated
 from metaplastic.learners.finetune import FineTune
 from metaplastic.learners.joint import Joint
 from metaplastic.learners.learner import Learner, WithoutHooks
@@ -16,6 +17,8 @@ from metaplastic.learners.loop import (
 )
 
 __all__ = [
+    "Acceleration",
+    "Engine",
     "Event",
     "FineTune",
     "Joint",
@@ -25,6 +28,7 @@ __all__ = [
     "Position",
     "Schedule",
     "WithoutHooks",
+    "accelerated",
     "calibrate",
     "learn",
     "require_announced",

@@ -243,8 +243,20 @@ def _epoch(
         at = replace(at, step=at.step + 1, loss_sum=at.loss_sum + value)
         yield Event(Moment.STEP, at.task, at.epoch, value, at)
         network.train()  # whoever took the event may have evaluated
+    _require_finite_weights(network, task)
     mean = at.loss_sum / len(batches)
     yield Event(Moment.EPOCH, at.task, at.epoch, mean, Position(at.task, at.epoch + 1))
+
+
+def _require_finite_weights(network: nn.Module, task: Task) -> None:
+    """Catch what a sign would hide from the loss; once an epoch, because it reads every weight."""
+    for name, parameter in network.named_parameters():
+        low, high = torch.aminmax(parameter.detach())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise NonFiniteLossError(
+                f"expected finite weights after an epoch of {task.name!r}, got values from {low} to {high} in "
+                f"{name!r}; lower the learning rate"
+            )
 
 
 def task_loss(network: nn.Module, task: Task, rows: Tensor) -> Tensor:

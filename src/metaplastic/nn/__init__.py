@@ -4,6 +4,7 @@ from metaplastic.nn.blocks import CIFAR_STREAM_BLOCKS, Activation, ConvBlock, Po
 from metaplastic.nn.conv import BinaryConv2d, RealConv2d
 from metaplastic.nn.dropout import SignDropout
 from metaplastic.nn.initialization import Distribution, Initialization
+from metaplastic.nn.integer_product import IntegerProduct, Precision, integer_mm
 from metaplastic.nn.linear import BinaryLinear, RealLinear
 from metaplastic.nn.networks import BinaryConvNet, BinaryMLP, RealConvNet, RealMLP
 from metaplastic.nn.normalization import (
@@ -30,9 +31,11 @@ __all__ = [
     "Distribution",
     "GainInit",
     "Initialization",
+    "IntegerProduct",
     "NormPolicy",
     "Normalization",
     "Pool",
+    "Precision",
     "PseudoGradient",
     "RealConv2d",
     "RealConvNet",
@@ -44,6 +47,7 @@ __all__ = [
     "binarize",
     "clipped_straight_through",
     "evaluating",
+    "integer_mm",
     "keep_task",
     "mnist_usps_blocks",
     "normalizations",

@@ -1,12 +1,13 @@
 """Fully connected layers whose parameter is the hidden weight."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.nn.initialization import Initialization
+from metaplastic.nn.integer_product import IntegerProduct
 from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
 
 
@@ -61,8 +62,10 @@ class BinaryLinear(nn.Module):
         self.weight_pseudo_gradient = weight_pseudo_gradient
         self.input_pseudo_gradient = input_pseudo_gradient
         self.weight = HiddenWeight(initialization.draw((out_features, in_features), generator))
+        # Put here by the fast engine, for as long as it is at work.
+        self.product: IntegerProduct | None = None
 
-    def forward(self, x: Float[Tensor, "... in_features"]) -> Float[Tensor, "... out_features"]:
+    def forward(self, x: Shaped[Tensor, "... in_features"]) -> Float[Tensor, "... out_features"]:
         """Multiply by the binary weights.
 
         Args:
@@ -79,6 +82,9 @@ class BinaryLinear(nn.Module):
                 f"expected an input of {self.in_features} features, got shape {tuple(x.shape)}; flatten images to "
                 "[batch, features] first"
             )
+        # A functional call puts other weights in place of those that the product was made for.
+        if self.product is not None and self.product.copies.weight is self.weight:
+            return self.product(x)
         if self.binarize_input:
             x = binarize(x, self.input_pseudo_gradient)
         return functional.linear(x, binarize(self.weight, self.weight_pseudo_gradient))

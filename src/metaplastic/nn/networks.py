@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from metaplastic.nn.blocks import (
@@ -64,7 +64,7 @@ class BinaryMLP(nn.Module):
         make = BinaryLayers(initialization, generator, binarize_input, dropout)
         self.layers = linear_layers(sizes, policy_of(norm), make.linear, make.between_linear, generator)
 
-    def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch out_features"]:
+    def forward(self, x: Shaped[Tensor, "batch ..."]) -> Float[Tensor, "batch out_features"]:
         """Compute the logits.
 
         Args:

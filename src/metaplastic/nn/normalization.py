@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -243,7 +243,7 @@ def normalizations(network: nn.Module) -> list[Normalization]:
 
 
 @torch.no_grad()
-def recalibrate(network: nn.Module, inputs: Float[Tensor, "samples ..."]) -> None:
+def recalibrate(network: nn.Module, inputs: Shaped[Tensor, "samples ..."]) -> None:
     """Take the exact normalisation statistics of a set of samples, layer by layer.
 
     One pass over all samples at once: each layer measures the mean and the variance of what reaches it, then

@@ -12,9 +12,10 @@ from metaplastic.optim.consolidation import (
     TanhSquared,
     consolidate,
 )
-from metaplastic.optim.metaplastic import EpsPlacement, MetaplasticAdam, MetaplasticSGD
+from metaplastic.optim.metaplastic import MetaplasticAdam, MetaplasticSGD
 from metaplastic.optim.parameters import UnmarkedParameterWarning, param_groups
 from metaplastic.optim.tabulated import Tabulated
+from metaplastic.optim.update import EpsPlacement
 
 __all__ = [
     "CONSOLIDATION_FUNCTIONS",

@@ -219,7 +219,9 @@ def consolidate(
     Deviation from the paper and the authors' code: both test U sign(W) > 0. The product U W has the same sign, except
     that it is 0 where it underflows or W = 0; there f = 1 or the step vanishes, and the two agree.
     """
-    # Arithmetic on a mask of 0 and 1: selecting with `torch.where` takes many times as long on a CPU.
-    weakens = (update * hidden).sign_().clamp_min_(0)
     factor = function(hidden, metaplasticity).to(update.dtype)
+    if torch.compiler.is_compiling():
+        return torch.where(update * hidden > 0, update * factor, update)
+    # The same by arithmetic on a mask of 0 and 1: selecting takes many times as long on a CPU unless it is compiled.
+    weakens = (update * hidden).sign_().clamp_min_(0)
     return update * torch.lerp(torch.ones_like(factor), factor, weakens)

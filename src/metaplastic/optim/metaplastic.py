@@ -1,7 +1,6 @@
 """The metaplastic optimizers: Adam and SGD whose steps consolidated synapses resist."""
 
 import abc
-import enum
 import math
 import warnings
 import weakref
@@ -9,88 +8,30 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from metaplastic.binary_copies import BinaryCopies
 from metaplastic.choices import choose
 from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
+from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, numbers_of_step
 from metaplastic.optim.parameters import UnmarkedParameterWarning, is_damped, require_hidden_weights, unmarked
-
-
-class EpsPlacement(enum.StrEnum):
-    """Where Adam adds eps, relative to the bias correction of the second moment."""
-
-    BEFORE_CORRECTION = "before-correction"
-    """To the root of the raw moment, as PyTorch 1.1 and the authors' code; stronger by 1/sqrt(1 - b2^t) at step t."""
-    AFTER_CORRECTION = "after-correction"
-    """To the root of the corrected moment, as `torch.optim.Adam` today."""
-
-
-def decayed(
-    gradient: Float[Tensor, "*weight"], parameter: Float[Tensor, "*weight"], weight_decay: float
-) -> Float[Tensor, "*weight"]:
-    """Add the gradient of weight_decay/2 |W|^2, without touching the caller's gradient.
-
-    Args:
-        gradient: Gradient of the loss, any shape.
-        parameter: The parameter W, same shape.
-        weight_decay: Strength of the L2 penalty, from 0.
-
-    Returns:
-        The gradient itself when there is no decay, else a new tensor.
-    """
-    return gradient.add(parameter, alpha=weight_decay) if weight_decay != 0 else gradient
-
-
-def bias_correction(step: int, betas: tuple[float, float], eps: float, placement: EpsPlacement) -> tuple[float, float]:
-    """Give the two numbers by which one step of Adam differs from another.
-
-        s = sqrt(1 - b2^t) / (1 - b1^t)        U = s a / (sqrt(v) + e)
-
-        t: step, b1, b2: betas, a, v: the moments, U: the update, s and e: the numbers returned
-
-    Args:
-        step: Number t of the step, from 1.
-        betas: Decay rates of the two moments, in [0, 1).
-        eps: What keeps the denominator from 0, from 0, in units of the gradient.
-        placement: Where eps is added.
-
-    Returns:
-        The scale s and the eps e to add to the root of the raw second moment: `eps` itself before the correction,
-        `eps` sqrt(1 - b2^t) after it.
-
-    Example:
-        >>> scale, eps = bias_correction(1, (0.9, 0.999), 1e-8, EpsPlacement.AFTER_CORRECTION)
-        >>> round(scale, 4), round(1e-8 / eps, 1)
-        (0.3162, 31.6)
-    """
-    root = math.sqrt(1 - betas[1] ** step)
-    return root / (1 - betas[0] ** step), eps if placement is EpsPlacement.BEFORE_CORRECTION else eps * root
-
-
-def moment_ratio(
-    first_moment: Float[Tensor, "*weight"], second_moment: Float[Tensor, "*weight"], eps: float
-) -> Float[Tensor, "*weight"]:
-    """Give Adam's update up to the scale of its step: a / (sqrt(v) + eps).
-
-    Args:
-        first_moment: Moving average a of the gradient, any shape.
-        second_moment: Moving average v of its square, same shape, not negative.
-        eps: What keeps the denominator from 0.
-
-    Returns:
-        A new tensor of the same shape, with the signs of the first moment.
-    """
-    return first_moment / second_moment.sqrt().add_(eps)
+from metaplastic.optim.update import AdamUpdate, EpsPlacement, SGDUpdate, UpdateRule, bias_correction, decayed
 
 
 class _MetaplasticOptimizer(Optimizer, abc.ABC):
     """What the metaplastic optimizers share: everything but the update that is to be consolidated."""
 
-    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+    fused: bool
+    """Whether steps are made in a compiled pass; it may be changed between any two of them."""
+    copies: dict[Tensor, BinaryCopies]
+    """Binary copies of hidden weights that a fused step writes along with the weight."""
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any], fused: bool) -> None:
         super().__init__(params, defaults | {"all_hidden": False})
+        self.fused = fused
+        self.copies = {}
         # Keyed by identity, because comparing tensors compares their values.
         self._warned: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
         require_hidden_weights(self.param_groups)
@@ -98,14 +39,12 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
             self._warn_of_unmarked(group)
 
     @abc.abstractmethod
-    def _begin_step(self, parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> dict[str, Tensor]:
-        """Make the state of a parameter if it is new, count the step, and give what has the parameter's shape."""
+    def _rule(self, group: dict[str, Any]) -> UpdateRule:
+        """Give the rule of a group's updates."""
 
     @abc.abstractmethod
-    def _update(
-        self, gradient: Tensor, moments: dict[str, Tensor], state: dict[str, Tensor], group: dict[str, Any]
-    ) -> tuple[Tensor, float]:
-        """Move the moments of a block of a parameter; give its update and the size of the step along it."""
+    def _begin_step(self, state: dict[str, Tensor], group: dict[str, Any]) -> tuple[float, float]:
+        """Count a step of a parameter; give its size and what the rule adds to a denominator."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group.
@@ -149,14 +88,53 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
                 f"expected a dense real gradient, got layout {gradient.layout} and dtype {gradient.dtype}; "
                 "train that parameter with another optimizer, or give its layer sparse=False"
             )
-        state, damped = self.state[parameter], is_damped(parameter, group)
-        moments = self._begin_step(parameter, state, group)
-        for weight, slope, *block in _blocks(parameter, gradient, *moments.values()):
-            slope = decayed(slope, weight, group["weight_decay"])
-            update, size = self._update(slope, dict(zip(moments, block, strict=True)), state, group)
-            if damped:
-                update = consolidate(update, weight, group["metaplasticity"], group["consolidation"])
-            weight.add_(update, alpha=-size)
+        rule, state = self._rule(group), self.state[parameter]
+        # Created at the first gradient and not in the constructor, because loops clear the state and add parameters.
+        for name in rule.moments:
+            if name not in state:
+                state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        moments = [state[name] for name in rule.moments]
+        size, eps = self._begin_step(state, group)
+        fused = self._fused_pass(parameter, gradient.dtype, group) if self.fused else None
+        if fused is None or not all(tensor.is_contiguous() for tensor in (gradient, *moments)):
+            consolidation = group["consolidation"] if is_damped(parameter, group) else None
+            _move_in_blocks(parameter, gradient, moments, rule, consolidation, size, eps, group)
+            return
+        copies = self.copies.get(parameter)
+        signs = copies.tensors() if copies else ()
+        weight, slope, *flat = (tensor.detach().view(-1) for tensor in (parameter, gradient, *moments))
+        numbers = numbers_of_step(size, eps, group["weight_decay"], group["metaplasticity"])
+        fused(weight, slope, flat, [sign.view(-1) for sign in signs], numbers)
+        if copies:
+            copies.mark_written()
+
+    def compile(self) -> bool:
+        """Compile what fused steps will need, now rather than at the first of them.
+
+        Returns:
+            Whether it could be compiled for every parameter that is large enough to matter.
+        """
+        return all(
+            self._fused_pass(parameter, parameter.grad_dtype or parameter.dtype, group) is not None
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.requires_grad and parameter.numel() > 1
+        )
+
+    def _fused_pass(self, parameter: Tensor, gradient_dtype: torch.dtype, group: dict[str, Any]) -> FusedPass | None:
+        """Find the compiled pass for a parameter; None where there is none."""
+        # The compiler treats a single element as a constant, and flat views need what lies in one piece.
+        if parameter.numel() < 2 or not parameter.is_contiguous() or parameter.device.type != "cpu":
+            return None
+        copies = self.copies.get(parameter)
+        kind = PassKind(
+            self._rule(group),
+            group["consolidation"] if is_damped(parameter, group) else None,
+            parameter.dtype,
+            gradient_dtype,
+            tuple(sign.dtype for sign in copies.tensors()) if copies else (),
+        )
+        return fused_pass(kind)
 
     def _warn_of_unmarked(self, group: dict[str, Any]) -> None:
         """Say once per parameter that it is not damped; groups may have grown since they were added."""
@@ -176,6 +154,8 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
         super().__setstate__(state)
         # Also called by load_state_dict, where the parameters stay what they are.
         self.__dict__.setdefault("_warned", weakref.WeakValueDictionary())
+        self.__dict__.setdefault("fused", False)
+        self.__dict__.setdefault("copies", {})
 
 
 class MetaplasticAdam(_MetaplasticOptimizer):
@@ -202,6 +182,9 @@ class MetaplasticAdam(_MetaplasticOptimizer):
         metaplasticity: Strength m of the consolidation, from 0, per unit of hidden weight, for groups that do not say.
         consolidation: Consolidation function f or its name, for groups that do not say.
         eps_placement: Where eps is added, for groups that do not say.
+        fused: Whether a step is one compiled pass over a parameter, gradient and moments. It is as fast as memory
+            allows, some thirty times the published update; the pass is compiled at the first step. Where it cannot be,
+            steps are made as without it, which is logged once.
 
     Raises:
         ValueError: When an option is out of range, or no parameter is a hidden weight.
@@ -234,6 +217,7 @@ class MetaplasticAdam(_MetaplasticOptimizer):
         metaplasticity: float = 1.35,
         consolidation: ConsolidationFunction | str = PUBLISHED,
         eps_placement: EpsPlacement = EpsPlacement.BEFORE_CORRECTION,
+        fused: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -244,27 +228,18 @@ class MetaplasticAdam(_MetaplasticOptimizer):
             "consolidation": named(consolidation),
             "eps_placement": choose(EpsPlacement, eps_placement),
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, fused)
 
-    def _begin_step(self, parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> dict[str, Tensor]:
-        # Created at the first gradient and not in the constructor, because loops clear the state and add parameters.
-        if len(state) == 0:
+    def _rule(self, group: dict[str, Any]) -> UpdateRule:
+        return AdamUpdate(tuple(group["betas"]))
+
+    def _begin_step(self, state: dict[str, Tensor], group: dict[str, Any]) -> tuple[float, float]:
+        if "step" not in state:
             # On the CPU, so that reading it does not wait for a device.
             state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
-            state["first_moment"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-            state["second_moment"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         state["step"] += 1
-        return {name: state[name] for name in ("first_moment", "second_moment")}
-
-    def _update(
-        self, gradient: Tensor, moments: dict[str, Tensor], state: dict[str, Tensor], group: dict[str, Any]
-    ) -> tuple[Tensor, float]:
-        betas = group["betas"]
-        first, second = moments["first_moment"], moments["second_moment"]
-        first.lerp_(gradient, 1 - betas[0])
-        second.mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
-        scale, eps = bias_correction(int(state["step"]), betas, group["eps"], group["eps_placement"])
-        return moment_ratio(first, second, eps), group["lr"] * scale
+        scale, eps = bias_correction(int(state["step"]), group["betas"], group["eps"], group["eps_placement"])
+        return group["lr"] * scale, eps
 
 
 class MetaplasticSGD(_MetaplasticOptimizer):
@@ -287,6 +262,7 @@ class MetaplasticSGD(_MetaplasticOptimizer):
         weight_decay: Strength of an L2 penalty within the gradient, from 0. Its pull towards zero is damped as well.
         metaplasticity: Strength m of the consolidation, from 0, per unit of hidden weight, for groups that do not say.
         consolidation: Consolidation function f or its name, for groups that do not say.
+        fused: Whether a step is one compiled pass, as in `MetaplasticAdam`.
 
     Raises:
         ValueError: When an option is out of range, or no parameter is a hidden weight.
@@ -315,6 +291,7 @@ class MetaplasticSGD(_MetaplasticOptimizer):
         weight_decay: float = 0.0,
         metaplasticity: float = 1.35,
         consolidation: ConsolidationFunction | str = PUBLISHED,
+        fused: bool = False,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -323,26 +300,36 @@ class MetaplasticSGD(_MetaplasticOptimizer):
             "metaplasticity": metaplasticity,
             "consolidation": named(consolidation),
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, fused)
 
-    def _begin_step(self, parameter: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> dict[str, Tensor]:
-        if group["momentum"] == 0:
-            return {}
-        if len(state) == 0:
-            state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-        return {"velocity": state["velocity"]}
+    def _rule(self, group: dict[str, Any]) -> UpdateRule:
+        return SGDUpdate(group["momentum"])
 
-    def _update(
-        self, gradient: Tensor, moments: dict[str, Tensor], state: dict[str, Tensor], group: dict[str, Any]
-    ) -> tuple[Tensor, float]:
-        if not moments:
-            return gradient, group["lr"]
-        return moments["velocity"].mul_(group["momentum"]).add_(gradient), group["lr"]
+    def _begin_step(self, state: dict[str, Tensor], group: dict[str, Any]) -> tuple[float, float]:
+        return group["lr"], 0.0
 
 
 # A step is made in blocks of about so many elements: they stay in the cache, and their temporaries are small enough
 # for the allocator to hand out again, where large ones would be returned to the system and paid for in page faults.
 _BLOCK = 2**16
+
+
+def _move_in_blocks(
+    parameter: Tensor,
+    gradient: Tensor,
+    moments: list[Tensor],
+    rule: UpdateRule,
+    consolidation: ConsolidationFunction | None,
+    size: float,
+    eps: float,
+    group: dict[str, Any],
+) -> None:
+    for weight, slope, *block in _blocks(parameter, gradient, *moments):
+        slope = decayed(slope.to(weight.dtype), weight, group["weight_decay"])
+        update = rule(slope, block, eps)
+        if consolidation is not None:
+            update = consolidate(update, weight, group["metaplasticity"], consolidation)
+        weight.add_(update, alpha=-size)
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

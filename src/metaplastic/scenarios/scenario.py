@@ -1,10 +1,11 @@
 """The values at the centre of the scenarios: views of data, tasks, and what is announced about them."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from metaplastic.data import Samples
@@ -19,7 +20,7 @@ class View(Protocol):
         ...
 
     def batch(self, rows: Int64[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
-        """Return inputs `[batch, ...]` (float32) and labels `[batch]` of some rows."""
+        """Return inputs `[batch, ...]`, as the network takes them, and labels `[batch]` of some rows."""
         ...
 
     def to(self, device: torch.device) -> "View":
@@ -33,14 +34,14 @@ class IndexView:
 
     Args:
         samples: The samples, as they lie in memory; views may share them.
-        scale: What every entry of an input is multiplied by.
+        scale: What every entry of an input is multiplied by; None shows entries as they are stored.
         permutation: `[pixels]`: where each pixel of the shown input is taken from; None leaves images as they are.
         rows: `[view]`: which samples belong to the view; None means all.
         labels: `[classes]`: the label shown for each stored one; None leaves labels as they are.
     """
 
     samples: Samples
-    scale: float = 1.0
+    scale: float | None = 1.0
     permutation: Int64[Tensor, " pixels"] | None = None
     rows: Int64[Tensor, " view"] | None = None
     labels: Int64[Tensor, " classes"] | None = None
@@ -48,14 +49,14 @@ class IndexView:
     def __len__(self) -> int:
         return len(self.samples) if self.rows is None else len(self.rows)
 
-    def batch(self, rows: Int64[Tensor, " batch"]) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
+    def batch(self, rows: Int64[Tensor, " batch"]) -> tuple[Shaped[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
         """Gather, permute and scale some samples.
 
         Args:
             rows: Positions within the view.
 
         Returns:
-            Inputs in float32, flattened if they are permuted, and labels.
+            Inputs in float32 unless they are shown as stored, flattened if they are permuted, and labels.
         """
         rows = rows.to(self.samples.inputs.device)
         if self.rows is not None:
@@ -65,7 +66,16 @@ class IndexView:
             inputs = inputs.flatten(1)[:, self.permutation]
         if self.labels is not None:
             labels = self.labels[labels]
-        return inputs.to(torch.float32) * self.scale, labels
+        return inputs if self.scale is None else inputs.to(torch.float32) * self.scale, labels
+
+    @property
+    def unit_of_bytes(self) -> float | None:
+        """What one step of a byte is worth to a network; None where inputs are not stored as bytes."""
+        return self.scale if self.samples.inputs.dtype is torch.uint8 else None
+
+    def stored(self) -> "IndexView":
+        """Return the view with inputs shown as they are stored, not scaled."""
+        return replace(self, scale=None)
 
     def to(self, device: torch.device) -> "IndexView":
         """Move the view; tensors that are already there are not copied.
@@ -102,7 +112,7 @@ class UnionView:
     def __len__(self) -> int:
         return sum(map(len, self.views))
 
-    def batch(self, rows: Int64[Tensor, " batch"]) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
+    def batch(self, rows: Int64[Tensor, " batch"]) -> tuple[Shaped[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
         """Gather some samples, each from the view it belongs to.
 
         Args:
@@ -123,6 +133,15 @@ class UnionView:
         inputs, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         return inputs[back.to(inputs.device)], labels[back.to(labels.device)]
 
+    @property
+    def unit_of_bytes(self) -> float | None:
+        """What one step of a byte is worth to a network; None where views differ or are not stored as bytes."""
+        return _common_unit(self.views)
+
+    def stored(self) -> "UnionView":
+        """Return the union with inputs shown as they are stored, not scaled."""
+        return UnionView(tuple(_stored(view) for view in self.views))
+
     def to(self, device: torch.device) -> "UnionView":
         """Move the views.
 
@@ -133,6 +152,15 @@ class UnionView:
             The same union there.
         """
         return UnionView(tuple(view.to(device) for view in self.views))
+
+
+def _common_unit(views: Iterable[View]) -> float | None:
+    units = {view.unit_of_bytes if isinstance(view, IndexView | UnionView) else None for view in views}
+    return units.pop() if len(units) == 1 else None
+
+
+def _stored(view: View) -> View:
+    return view.stored() if isinstance(view, IndexView | UnionView) else view
 
 
 @dataclass(frozen=True)
@@ -274,6 +302,22 @@ class Scenario:
         Returns:
             The same scenario there.
         """
-        tasks = tuple(replace(task, view=task.view.to(device)) for task in self.tasks)
-        tests = tuple(replace(test, view=test.view.to(device)) for test in self.tests)
+        return self._with_views(lambda view: view.to(device))
+
+    @property
+    def unit_of_bytes(self) -> float | None:
+        """What one step of a byte is worth to a network; None unless all inputs are bytes of one unit."""
+        return _common_unit([task.view for task in self.tasks] + [test.view for test in self.tests])
+
+    def stored(self) -> "Scenario":
+        """Show inputs as they are stored: bytes stay bytes, for a network that takes them in `unit_of_bytes`.
+
+        Returns:
+            The same scenario, with nothing copied.
+        """
+        return self._with_views(_stored)
+
+    def _with_views(self, change: Callable[[View], View]) -> "Scenario":
+        tasks = tuple(replace(task, view=change(task.view)) for task in self.tasks)
+        tests = tuple(replace(test, view=change(test.view)) for test in self.tests)
         return replace(self, tasks=tasks, tests=tests)

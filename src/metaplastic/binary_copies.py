@@ -1,0 +1,78 @@
+"""The binary weights behind hidden weights, kept in the formats in which they are multiplied."""
+
+import torch
+from jaxtyping import BFloat16, Int8
+from torch import Tensor
+
+
+class BinaryCopies:
+    """Signs of a hidden weight as int8 and, where asked for, as bfloat16.
+
+    Both hold -1 and +1 exactly. The copies follow the weight: whoever asks for them gets those of the weight as it
+    is, because every change in place counts up the version of a tensor. A fused optimizer writes them in the pass that
+    moves the weight and says so by `mark_written`; after any other change they are written anew when next asked for.
+
+    Args:
+        weight: The hidden weight.
+        half: Whether there is a bfloat16 copy beside the int8 one.
+
+    Example:
+        >>> weight = torch.tensor([[0.5, -0.5, 0.0]])
+        >>> copies = BinaryCopies(weight, half=False)
+        >>> copies.integer().tolist()
+        [[1, -1, 1]]
+        >>> _ = weight.neg_()
+        >>> copies.integer().tolist()
+        [[-1, 1, 1]]
+    """
+
+    def __init__(self, weight: Tensor, half: bool) -> None:
+        self.weight = weight
+        self._integer = torch.empty_like(weight, dtype=torch.int8, requires_grad=False)
+        self._half = torch.empty_like(weight, dtype=torch.bfloat16, requires_grad=False) if half else None
+        self._version = -1
+        self._zero = torch.zeros(())
+
+    def integer(self) -> Int8[Tensor, "..."]:
+        """Return the signs as int8, in the shape of the weight."""
+        self._follow()
+        return self._integer
+
+    def half(self) -> BFloat16[Tensor, "..."]:
+        """Return the signs as bfloat16, in the shape of the weight.
+
+        Raises:
+            RuntimeError: When the copies were made without them.
+        """
+        if self._half is None:
+            raise RuntimeError("expected copies made with half=True, got half=False; this layer passes no gradient on")
+        self._follow()
+        return self._half
+
+    def zero(self) -> Tensor:
+        """Return 0, or NaN where somebody put into the weight what is not finite and has no sign.
+
+        Weights that a fused optimizer moves are not looked at again in every step; the loop looks at them every epoch.
+        """
+        self._follow()
+        return self._zero
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return every copy, for whoever writes them; they may be out of date."""
+        return (self._integer,) if self._half is None else (self._integer, self._half)
+
+    def mark_written(self) -> None:
+        """Say that every copy was written from the weight as it now is."""
+        self._version = self.weight._version
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        if self._version == self.weight._version:
+            return
+        torch.ge(self.weight, 0, out=self._integer)
+        self._integer.mul_(2).sub_(1)
+        if self._half is not None:
+            self._half.copy_(self._integer)
+        low, high = torch.aminmax(self.weight.detach())
+        self._zero = (low + high) * 0
+        self.mark_written()

@@ -1,0 +1,244 @@
+"""What the loop computes with: the readable reference, or the fastest that the machine offers for the same training."""
+
+import contextlib
+import enum
+import functools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from metaplastic.hidden_weight import is_hidden_weight
+from metaplastic.nn import BinaryLinear, BinaryMLP, IntegerProduct, Precision, integer_mm, straight_through
+from metaplastic.optim import MetaplasticAdam, MetaplasticSGD
+from metaplastic.scenarios import Scenario
+
+logger = logging.getLogger("metaplastic")
+
+
+class Engine(enum.StrEnum):
+    """What training is computed with; what is learned does not depend on it, apart from rounding."""
+
+    PLAIN = "plain"
+    """Eager operations in float32: the reference, and nothing to wait for at the first step."""
+    FAST = "fast"
+    """Integer products and a compiled update, as far as network, optimizer and machine allow."""
+
+
+@dataclass(frozen=True)
+class Acceleration:
+    """What an engine found to do.
+
+    Args:
+        engine: The engine.
+        update: How the optimizer moves parameters: `fused` in one compiled pass, `blocks` or that of a foreign
+            `optimizer`.
+        integer_layers: Layers whose products are made in integers.
+        layers: Layers with hidden weights.
+        bytes: Whether the network is given the bytes of images as they are stored.
+        gradients: What gradients of integer layers are multiplied in.
+    """
+
+    engine: Engine
+    update: str
+    integer_layers: int = 0
+    layers: int = 0
+    bytes: bool = False
+    gradients: str = "float32"
+
+    def __str__(self) -> str:
+        if self.engine is Engine.PLAIN:
+            return f"engine: plain, update: {self.update}"
+        images = ", images as bytes" if self.bytes else ""
+        return (
+            f"engine: fast, update: {self.update}, products in integers in {self.integer_layers} of {self.layers} "
+            f"layers{images}, gradients in {self.gradients}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values, for records."""
+        return asdict(self)
+
+
+@contextlib.contextmanager
+def accelerated(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scenario: Scenario,
+    engine: Engine | None = None,
+    precision: Precision | None = None,
+) -> Iterator[tuple[Scenario, Acceleration]]:
+    """Train and test a network with an engine, and leave network and optimizer as they were found.
+
+    What was found to do is logged in one line. Where nothing is asked for by name, whatever machine, network or
+    optimizer lack is done the plain way.
+
+    Args:
+        network: Any module; its `BinaryLinear` layers are sped up, and so is its update.
+        optimizer: Holds the network's parameters.
+        scenario: What is learned.
+        engine: The engine; None takes the fast one as far as it goes.
+        precision: How the fast engine multiplies gradients; None takes bfloat16 where the processor has it.
+
+    Yields:
+        The scenario as the network is to be given it within the context, and what was found to do.
+
+    Raises:
+        ValueError: When an engine or a precision is asked for by name that cannot be had.
+
+    Example:
+        >>> from metaplastic.data import load
+        >>> from metaplastic.optim import param_groups
+        >>> from metaplastic.scenarios import permuted
+        >>> net, scenario = BinaryMLP([64, 16, 10]), permuted(load("digits"), tasks=2)
+        >>> optimizer = MetaplasticAdam(param_groups(net))
+        >>> with accelerated(net, optimizer, scenario, Engine.PLAIN) as (scenario, chosen):
+        ...     print(chosen)
+        engine: plain, update: blocks
+    """
+    ours = isinstance(optimizer, MetaplasticAdam | MetaplasticSGD)
+    if engine is Engine.PLAIN:
+        _require_float32(precision)
+        chosen = Acceleration(engine, "blocks" if ours else "optimizer")
+        logger.info(chosen)
+        yield scenario, chosen
+        return
+    unit = _unit_of_bytes(network, scenario)
+    layers = _integer_layers(network, takes_bytes=unit is not None)
+    precision = _possible_precision(precision, ours and bool(layers))
+    with _integer_products(layers, precision, unit), _fused_update(optimizer, layers) as fused:
+        if engine is Engine.FAST and not fused:
+            raise ValueError(
+                "expected an update that can be compiled for engine 'fast', got one that cannot (the reason is logged "
+                "if it is the compiler's); install a C++ compiler, or leave the engine to the program"
+            )
+        chosen = Acceleration(
+            Engine.FAST,
+            update="fused" if fused else "blocks" if ours else "optimizer",
+            integer_layers=len(layers),
+            layers=sum(map(is_hidden_weight, network.parameters())),
+            bytes=unit is not None,
+            gradients=str(precision.dtype).removeprefix("torch."),
+        )
+        logger.info(chosen)
+        yield scenario if unit is None else scenario.stored(), chosen
+
+
+def _require_float32(precision: Precision | None) -> None:
+    if precision is Precision.FAST:
+        raise ValueError(
+            "expected precision 'exact' with engine 'plain', that of float32, got 'fast'; leave out one of them"
+        )
+
+
+def _possible_precision(asked: Precision | None, possible: bool) -> Precision:
+    """Settle the precision; gradients in bfloat16 need an optimizer of ours and layers that multiply integers."""
+    if asked is Precision.FAST and not possible:
+        raise ValueError(
+            "expected binary layers and a metaplastic optimizer for precision 'fast', got a network or an optimizer "
+            "that computes in float32; use precision 'exact'"
+        )
+    if asked is not None:
+        return asked
+    return Precision.FAST if possible and has_fast_bfloat16() else Precision.EXACT
+
+
+def has_fast_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 faster than float32, by instructions of its own."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+@functools.cache
+def multiplies_integers_fast() -> bool:
+    """Tell whether integer products pay, by a measurement: the result of a product does not depend on the answer.
+
+    Returns:
+        False where the processor has no instructions for them and torch makes them slowly.
+    """
+    signs = torch.ones(128, 512, dtype=torch.int8)
+    floats = signs.float()
+    integer = _best_seconds(lambda: integer_mm(signs, signs))
+    return integer < 1.5 * _best_seconds(lambda: floats @ floats.t())
+
+
+def _best_seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    def seconds() -> float:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    return min(seconds() for _ in range(repeats))
+
+
+def _unit_of_bytes(network: nn.Module, scenario: Scenario) -> float | None:
+    """Give the unit in which a network can take the bytes of a scenario; None where it cannot take them."""
+    first, unit = _first_layer(network), scenario.unit_of_bytes
+    if unit is None or first is None or first.binarize_input or first not in _integer_layers(network, True):
+        return None
+    # Only a power of two commutes with the rounding of float32.
+    return unit if math.frexp(unit)[0] == 0.5 else None
+
+
+def _first_layer(network: nn.Module) -> BinaryLinear | None:
+    """Find the layer that is given the network's input as it is, where the network is one that we know."""
+    first = network.layers[0] if isinstance(network, BinaryMLP) else None
+    return first if isinstance(first, BinaryLinear) else None
+
+
+def _integer_layers(network: nn.Module, takes_bytes: bool) -> list[BinaryLinear]:
+    """List the layers that multiply signs, and the first one where it multiplies bytes."""
+    if not multiplies_integers_fast():
+        return []
+    layers = [layer for layer in network.modules() if isinstance(layer, BinaryLinear) and _multiplies_integers(layer)]
+    first = _first_layer(network) if takes_bytes else None
+    return [layer for layer in layers if layer.binarize_input or layer is first]
+
+
+def _multiplies_integers(layer: BinaryLinear) -> bool:
+    weight = layer.weight
+    return (
+        is_hidden_weight(weight)
+        and weight.device.type == "cpu"
+        and weight.dtype is torch.float32
+        and layer.weight_pseudo_gradient is straight_through
+        and layer.in_features * 255 < 2**24  # sums of bytes that float32 still holds exactly
+    )
+
+
+@contextlib.contextmanager
+def _integer_products(layers: list[BinaryLinear], precision: Precision, unit: float | None) -> Iterator[None]:
+    dtypes = [layer.weight.grad_dtype for layer in layers]
+    try:
+        for layer in layers:
+            layer.weight.grad, layer.weight.grad_dtype = None, precision.dtype
+            layer.product = IntegerProduct(
+                layer.weight,
+                precision,
+                layer.input_pseudo_gradient,
+                unit=1.0 if unit is None else unit,
+                passes_gradient=layer.binarize_input,
+            )
+        yield
+    finally:
+        for layer, dtype in zip(layers, dtypes, strict=True):
+            layer.product, layer.weight.grad, layer.weight.grad_dtype = None, None, dtype
+
+
+@contextlib.contextmanager
+def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLinear]) -> Iterator[bool]:
+    if not isinstance(optimizer, MetaplasticAdam | MetaplasticSGD):
+        yield False
+        return
+    before = optimizer.fused, optimizer.copies
+    try:
+        optimizer.copies = {layer.weight: layer.product.copies for layer in layers if layer.product is not None}
+        optimizer.fused = optimizer.compile()
+        yield optimizer.fused
+    finally:
+        optimizer.fused, optimizer.copies = before

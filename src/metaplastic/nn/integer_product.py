@@ -1,0 +1,181 @@
+"""Products with binary weights in integers: exact forward, and a backward pass on owned buffers."""
+
+import enum
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int8, Int32, Shaped
+from torch import Tensor
+
+from metaplastic.binary_copies import BinaryCopies
+from metaplastic.hidden_weight import HiddenWeight
+from metaplastic.nn.sign import PseudoGradient
+
+BYTE_OFFSET = 128
+"""What is taken from a byte to make it a signed one."""
+
+
+class Precision(enum.StrEnum):
+    """How the gradients of an integer product are multiplied; its forward product is exact in any case."""
+
+    EXACT = "exact"
+    """In float32."""
+    FAST = "fast"
+    """In bfloat16: signs and bytes are exact in it, the gradient from above is rounded to 8 bits, and so is the
+    gradient of the hidden weights, which is kept in bfloat16."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What gradients are multiplied in."""
+        return torch.float32 if self is Precision.EXACT else torch.bfloat16
+
+
+class IntegerProduct:
+    r"""Multiplies by the signs of a hidden weight in int8.
+
+    .. math:: y = \mathrm{sign}(x) \, \mathrm{sign}(W_h)^T \quad\text{or}\quad y = c \, p \, \mathrm{sign}(W_h)^T
+
+    for activations :math:`x` and for bytes :math:`p` in units of :math:`c` = `unit`. The sums are integers below 2^24,
+    so the result equals, bit for bit, what the plain product computes in float32 when c is a power of two.
+
+    In the backward pass the gradient of the weight goes straight into `weight.grad`, a buffer that is used again in
+    every step: keep a copy if you need it longer. `torch.autograd.grad` for the weight and hooks on it are not served.
+
+    Args:
+        weight: `[out, in]`, the hidden weight.
+        precision: How gradients are multiplied.
+        pseudo_gradient: Stands in for the derivative of sign(x).
+        unit: The unit c of inputs of bytes.
+        passes_gradient: Whether gradients of activations will be asked for; the first layer needs none.
+
+    References:
+        Courbariaux et al. 2016, arXiv 1602.02830, for the products; the layout of the buffers is ours.
+    """
+
+    def __init__(
+        self,
+        weight: HiddenWeight,
+        precision: Precision,
+        pseudo_gradient: PseudoGradient,
+        *,
+        unit: float = 1.0,
+        passes_gradient: bool = True,
+    ) -> None:
+        self.precision = precision
+        self.pseudo_gradient = pseudo_gradient
+        self.unit = unit
+        self.copies = BinaryCopies(weight, half=passes_gradient and precision is Precision.FAST)
+        self.gradient: Tensor | None = None
+
+    def __call__(self, x: Shaped[Tensor, "... in"]) -> Float[Tensor, "... out"]:
+        """Multiply activations by their signs, or bytes by their values.
+
+        Args:
+            x: `[..., in]`: float32, of which the signs are taken, or uint8.
+
+        Returns:
+            `[..., out]` in float32.
+        """
+        product: type[torch.autograd.Function] = _ByteProduct if x.dtype is torch.uint8 else _SignProduct
+        return product.apply(x.flatten(0, -2), self.copies.weight, self).unflatten(0, x.shape[:-1])
+
+    def accumulate(self, gradient: Float[Tensor, "batch out"], x: Shaped[Tensor, "batch in"]) -> None:
+        """Add the weight's gradient, gradient^T x, to `weight.grad`; both in the dtype of the precision.
+
+        Args:
+            gradient: Gradient with respect to the output.
+            x: What was multiplied by the signs.
+        """
+        weight = self.copies.weight
+        if weight.grad is not None:
+            weight.grad.addmm_(gradient.t(), x)
+            return
+        if self.gradient is None:
+            self.gradient = torch.empty_like(weight, dtype=self.precision.dtype, requires_grad=False)
+        weight.grad = torch.mm(gradient.t(), x, out=self.gradient)
+
+
+class _SignProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct) -> Tensor:
+        signs = torch.ge(x, 0, out=torch.empty_like(x, dtype=torch.int8)).mul_(2).sub_(1)
+        ctx.product, ctx.signs = product, signs
+        ctx.save_for_backward(x)
+        y = integer_mm(signs, product.copies.integer()).to(x.dtype)
+        # What is not finite would be hidden by its sign; times zero it reaches the loss, where it is caught.
+        return y.add_(x.sum() * 0 + product.copies.zero()) if ctx.needs_input_grad[1] else y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
+        product, (x,) = ctx.product, ctx.saved_tensors
+        gradient = gradients[0].to(product.precision.dtype)
+        if ctx.needs_input_grad[1]:
+            product.accumulate(gradient, ctx.signs.to(gradient.dtype))
+        if not ctx.needs_input_grad[0]:
+            return None, None, None
+        copies = product.copies
+        signs = copies.half() if product.precision is Precision.FAST else copies.integer().to(gradient.dtype)
+        passed = torch.mm(gradient, signs).to(x.dtype)
+        return product.pseudo_gradient(passed, x), None, None
+
+
+class _ByteProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct) -> Tensor:
+        ctx.product = product
+        ctx.save_for_backward(x)
+        y = integer_mm_bytes(x, product.copies.integer()).to(weight.dtype).mul_(product.unit)
+        return y.add_(product.copies.zero()) if ctx.needs_input_grad[1] else y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None]:
+        product, (x,) = ctx.product, ctx.saved_tensors
+        if ctx.needs_input_grad[1]:
+            gradient = (gradients[0] * product.unit).to(product.precision.dtype)
+            product.accumulate(gradient, x.to(gradient.dtype))
+        return None, None, None
+
+
+def integer_mm(left: Int8[Tensor, "rows in"], right: Int8[Tensor, "out in"]) -> Int32[Tensor, "rows out"]:
+    """Multiply int8 matrices, exactly.
+
+    Args:
+        left: `[rows, in]`.
+        right: `[out, in]`.
+
+    Returns:
+        `left @ right.T` in int32.
+
+    Example:
+        >>> signs = torch.tensor([[1, -1, 1]], dtype=torch.int8)
+        >>> integer_mm(signs, signs).tolist()
+        [[3]]
+    """
+    if left.shape[1] == 1:  # where torch.mm of integers reads the transpose of a single column wrongly
+        return left.to(torch.int32) * right.t()
+    return torch._int_mm(left, right.t())
+
+
+def integer_mm_bytes(left: Shaped[Tensor, "rows in"], right: Int8[Tensor, "out in"]) -> Int32[Tensor, "rows out"]:
+    r"""Multiply bytes by an int8 matrix, exactly.
+
+    .. math:: p \, s^T = (p - 128) \, s^T + 128 \cdot 1 s^T
+
+    Bytes less 128 fit into int8; the sums of `right` that correct for it come from a row of ones below `left`.
+
+    Args:
+        left: `[rows, in]`, uint8.
+        right: `[out, in]`.
+
+    Returns:
+        `left @ right.T` in int32.
+
+    Example:
+        >>> pixels, signs = torch.tensor([[0, 255]], dtype=torch.uint8), torch.tensor([[1, -1]], dtype=torch.int8)
+        >>> integer_mm_bytes(pixels, signs).tolist()
+        [[-255]]
+    """
+    ones = left.new_full((1, left.shape[1]), BYTE_OFFSET + 1)
+    centred = torch.cat([left, ones]).bitwise_xor_(BYTE_OFFSET).view(torch.int8)
+    products = integer_mm(centred, right)
+    return products[:-1].add_(products[-1:], alpha=BYTE_OFFSET)

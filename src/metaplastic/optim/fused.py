@@ -1,0 +1,128 @@
+"""The update fused: one compiled pass over a parameter, its gradient and its moments."""
+
+import functools
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from metaplastic.optim.consolidation import ConsolidationFunction, consolidate
+from metaplastic.optim.update import UpdateRule
+
+logger = logging.getLogger("metaplastic")
+
+_TRIAL_SIZE = 2**20
+"""Elements of the trial that a pass is compiled on: enough that the compiler splits it among threads."""
+
+
+@runtime_checkable
+class FusedPass(Protocol):
+    """Moves flat tensors of one length in place: weight, gradient, moments, copies of the sign, numbers of the step."""
+
+    def __call__(
+        self, weight: Tensor, gradient: Tensor, moments: Sequence[Tensor], copies: Sequence[Tensor], numbers: Tensor, /
+    ) -> None:
+        """Make one step."""
+        ...
+
+
+@dataclass(frozen=True)
+class PassKind:
+    """What one compiled pass computes, and on what; two that are equal share the compiled code.
+
+    Args:
+        rule: Gives the update.
+        consolidation: Consolidation function, None for parameters that are not damped.
+        dtype: Of the parameter and its moments.
+        gradient_dtype: Of the gradient.
+        copies: Types of the copies of the sign.
+    """
+
+    rule: UpdateRule
+    consolidation: ConsolidationFunction | None
+    dtype: torch.dtype
+    gradient_dtype: torch.dtype
+    copies: tuple[torch.dtype, ...]
+
+
+def numbers_of_step(size: float, eps: float, weight_decay: float, metaplasticity: float) -> Tensor:
+    """Put what changes from step to step into a tensor, so that nothing is compiled anew when it does."""
+    return torch.tensor([size, eps, weight_decay, metaplasticity], dtype=torch.float64)
+
+
+# A few passes serve a process; more would mean that something which changes has become part of a kind.
+@functools.lru_cache(maxsize=64)
+def fused_pass(kind: PassKind) -> FusedPass | None:
+    """Compile a pass and try it, which takes some ten seconds the first time on a machine and two afterwards.
+
+    Args:
+        kind: What it computes.
+
+    Returns:
+        The pass; None where it cannot be compiled, which is said once.
+    """
+    compiled = torch.compile(
+        functools.partial(_pass, kind.rule, kind.consolidation),
+        fullgraph=True,
+        dynamic=True,
+        # Headers compiled ahead pay off for many kernels; for two they take longer than they save.
+        options={"cpp_cache_precompile_headers": False},
+    )
+    try:
+        with torch.no_grad(), _many_kinds(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's own, which are no fault of the caller's
+            compiled(*_trial(kind))
+    except Exception as error:  # whatever the compiler or the machine lacks, training must go on without it
+        logger.warning("the update is not compiled but made in blocks, more slowly: %s", _in_a_line(error))
+        return None
+    return compiled
+
+
+def _pass(
+    rule: UpdateRule,
+    consolidation: ConsolidationFunction | None,
+    weight: Tensor,
+    gradient: Tensor,
+    moments: Sequence[Tensor],
+    copies: Sequence[Tensor],
+    numbers: Tensor,
+) -> None:
+    size, eps, weight_decay, metaplasticity = numbers.to(weight.dtype).unbind()
+    slope = gradient.to(weight.dtype) + weight_decay * weight
+    update = rule(slope, moments, eps)
+    for moment in moments:
+        # Numbers below the normal range slow every later pass down; the flag of the processor that drops them holds
+        # for the calling thread only.
+        moment.copy_(torch.where(moment.abs() < torch.finfo(weight.dtype).tiny, 0.0, moment))
+    if consolidation is not None:
+        update = consolidate(update, weight, metaplasticity, consolidation)  # type: ignore[arg-type]
+    weight.sub_(size * update)
+    if copies:
+        signs = (weight >= 0).to(weight.dtype) * 2 - 1  # in floating point, which vectorises where bytes do not
+        for copy in copies:
+            copy.copy_(signs)
+
+
+def _trial(kind: PassKind) -> tuple[Any, ...]:
+    def made(dtype: torch.dtype) -> Tensor:
+        return torch.ones(_TRIAL_SIZE, dtype=dtype)
+
+    moments = [made(kind.dtype) for _ in kind.rule.moments]
+    numbers = numbers_of_step(1e-3, 1e-8, 1e-7, 1.0)
+    return made(kind.dtype), made(kind.gradient_dtype), moments, [made(dtype) for dtype in kind.copies], numbers
+
+
+def _many_kinds() -> Any:
+    """Let the compiler keep a version of the pass for every kind, beyond the eight that it keeps by default."""
+    import torch._dynamo
+
+    return torch._dynamo.config.patch(recompile_limit=64)
+
+
+def _in_a_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2]) or 'no message'}"

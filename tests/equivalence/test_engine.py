@@ -1,0 +1,290 @@
+"""The fast engine against the plain one: what can be equal is equal, and nothing is left behind."""
+
+import copy
+import logging
+
+import pytest
+import torch
+from torch.nn import functional
+
+import metaplastic as mp
+from metaplastic.learners import Engine, Moment, Schedule, WithoutHooks, accelerated, learn
+from metaplastic.nn import (
+    CIFAR_STREAM_BLOCKS,
+    BinaryConvNet,
+    IntegerProduct,
+    Precision,
+    RealMLP,
+    clipped_straight_through,
+    integer_mm,
+)
+from metaplastic.nn.integer_product import integer_mm_bytes
+
+RANDOM = torch.Generator().manual_seed(5)
+
+
+@pytest.fixture(scope="module")
+def scenario():
+    return mp.permuted(mp.load("digits"), tasks=2, seed=3)
+
+
+def network(sizes=(64, 48, 33, 10), norm="layer", seed=1):
+    return mp.BinaryMLP(list(sizes), norm=norm, generator=torch.Generator().manual_seed(seed))
+
+
+def adam(net, **options):
+    return mp.MetaplasticAdam(mp.param_groups(net, 5.0), lr=5e-3, **options)
+
+
+@pytest.mark.parametrize("width", [1, 3, 64, 127, 1000])
+@pytest.mark.parametrize("batch", [1, 2, 100])
+@pytest.mark.parametrize("outputs", [1, 2, 19])
+def test_integer_products_are_exact(width, batch, outputs):
+    left = torch.randint(-128, 128, (batch, width), dtype=torch.int8, generator=RANDOM)
+    right = torch.randint(-1, 2, (outputs, width), dtype=torch.int8, generator=RANDOM)
+    assert torch.equal(integer_mm(left, right), (left.long() @ right.long().t()).int())
+
+
+@pytest.mark.parametrize("width", [1, 3, 64, 784])
+def test_products_of_bytes_are_exact_at_both_ends(width):
+    pixels = torch.randint(0, 256, (7, width), dtype=torch.uint8, generator=RANDOM)
+    pixels[0], pixels[1] = 0, 255
+    before = pixels.clone()
+    signs = torch.randint(0, 2, (5, width), generator=RANDOM).mul(2).sub(1).to(torch.int8)
+    assert torch.equal(integer_mm_bytes(pixels, signs), (pixels.long() @ signs.long().t()).int())
+    assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize("norm", ["layer", "running", "recalibrated"])
+@pytest.mark.parametrize("precision", Precision)
+def test_logits_and_losses_are_the_same_bits(scenario, norm, precision):
+    plain, fast = network(norm=norm), network(norm=norm)
+    rows = torch.arange(100)
+    with accelerated(fast, adam(fast), scenario, Engine.FAST, precision) as (shown, chosen):
+        assert (chosen.integer_layers, chosen.layers, chosen.bytes) == (3, 3, True)
+        inputs = shown.tasks[0].view.batch(rows)[0]
+        assert inputs.dtype is torch.uint8
+        assert torch.equal(fast(inputs), plain(scenario.tasks[0].view.batch(rows)[0]))
+
+
+def gradients(net, view, penalty=None):
+    inputs, labels = view.batch(torch.arange(100))
+    net.zero_grad()
+    loss = functional.cross_entropy(net(inputs), labels)
+    (loss if penalty is None else loss + penalty(net)).backward()
+    return [parameter.grad.double().clone() for parameter in net.parameters()]
+
+
+@pytest.mark.parametrize(("precision", "error"), [(Precision.EXACT, 1e-6), (Precision.FAST, 1e-2)])
+@pytest.mark.parametrize("penalty", [None, lambda net: sum((p**2).sum() for p in net.parameters())])
+def test_gradients_are_the_same_up_to_the_precision(scenario, precision, error, penalty):
+    plain, fast = network(norm="recalibrated"), network(norm="recalibrated")
+    expected = gradients(plain, scenario.tasks[0].view, penalty)
+    with accelerated(fast, adam(fast), scenario, Engine.FAST, precision) as (shown, _):
+        for _ in range(2):  # the second time the buffers are used again
+            got = gradients(fast, shown.tasks[0].view, penalty)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert (ours - theirs).norm() <= error * theirs.norm()
+
+
+def test_one_step_moves_the_same_weights_except_behind_a_tie(scenario):
+    """Adam's first step is lr sign(g) wherever |g| is well above eps, so it shows any other difference at once."""
+    plain, fast = network(norm="recalibrated"), network(norm="recalibrated")
+    step = next(learn(plain, scenario, adam(plain), schedule=Schedule(epochs=1)))
+    optimizer = adam(fast)
+    with accelerated(fast, optimizer, scenario, Engine.FAST, Precision.EXACT) as (shown, _):
+        assert next(learn(fast, shown, optimizer, schedule=Schedule(epochs=1))).loss == step.loss
+    tied = _ties(network(norm="recalibrated"), scenario)
+    layers = [layer for layer in plain.modules() if isinstance(layer, mp.BinaryLinear)]
+    twins = [layer for layer in fast.modules() if isinstance(layer, mp.BinaryLinear)]
+    for layer, twin, near in zip(layers, twins, tied, strict=True):
+        difference = (layer.weight - twin.weight).abs()[:, ~near]
+        assert difference.numel() > 0.9 * layer.weight.numel()
+        assert difference.max() <= 1e-6
+
+
+def _ties(net, scenario):
+    """Units of each layer's input whose normalised value comes within 1e-5 of zero for some sample of the batch."""
+    schedule = Schedule(epochs=1)
+    inputs, _ = scenario.tasks[0].view.batch(schedule.batches(scenario.tasks[0], 0, 0)[0])
+    near, x = [], inputs.flatten(1)
+    for layer in net.layers:
+        if isinstance(layer, mp.BinaryLinear):
+            near.append((x.abs() < 1e-5).any(0) if near else torch.zeros(x.shape[1], dtype=torch.bool))
+        x = layer(x)
+    return near
+
+
+def test_both_engines_count_the_same_correct_predictions(scenario):
+    from metaplastic.evaluation import count_correct
+
+    net = network()
+    mp.train(net, scenario, adam(net), epochs=2)
+    expected = count_correct(net, scenario)
+    with accelerated(net, adam(net), scenario) as (shown, _):
+        assert count_correct(net, shown) == expected
+        assert count_correct(net, shown, batch_size=7) == expected
+    assert min(expected) > 100
+
+
+@pytest.mark.parametrize("norm", ["layer", "running", "recalibrated"])
+def test_what_is_learned_is_as_good(scenario, norm):
+    accuracy = {}
+    for engine in Engine:
+        net = network((64, 256, 10), norm=norm)
+        accuracy[engine] = mp.train(net, scenario, adam(net), epochs=5, engine=engine).accuracy
+    assert accuracy[Engine.PLAIN][0, 0] > 0.85
+    assert abs(accuracy[Engine.PLAIN][0, 0] - accuracy[Engine.FAST][0, 0]) < 0.05
+
+
+def test_network_and_optimizer_are_left_as_they_were_found(scenario):
+    net = network()
+    optimizer = adam(net)
+    expected = copy.deepcopy(net.state_dict())
+
+    def interrupted():
+        with accelerated(net, optimizer, scenario) as (shown, _):
+            inputs, labels = shown.tasks[0].view.batch(torch.arange(10))
+            functional.cross_entropy(net(inputs), labels).backward()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert all(torch.equal(expected[name], tensor) for name, tensor in net.state_dict().items())
+    assert all(layer.product is None for layer in net.modules() if isinstance(layer, mp.BinaryLinear))
+    assert (optimizer.fused, optimizer.copies) == (False, {})
+    net(scenario.tasks[0].view.batch(torch.arange(10))[0]).sum().backward()
+    assert all(parameter.grad.dtype is torch.float32 for parameter in net.parameters())
+
+
+def test_a_functional_call_computes_with_the_weights_that_it_brings(scenario):
+    net = network()
+    inputs = scenario.tasks[0].view.batch(torch.arange(10))[0]
+    other = {name: -tensor.detach() for name, tensor in net.named_parameters() if name.endswith("weight")}
+    expected = torch.func.functional_call(net, other, (inputs,))
+    with accelerated(net, adam(net), scenario):
+        assert torch.equal(torch.func.functional_call(net, other, (inputs,)), expected)
+
+
+def test_a_copy_of_the_network_is_independent(scenario):
+    net = network()
+    with accelerated(net, adam(net), scenario) as (shown, _):
+        inputs = shown.tasks[0].view.batch(torch.arange(10))[0]
+        expected = net(inputs).detach()
+        twin = copy.deepcopy(net)
+        with torch.no_grad():
+            twin.layers[0].weight.neg_()
+        assert torch.equal(net(inputs), expected)
+        assert not torch.equal(twin(inputs), expected)
+
+
+def test_a_frozen_network_learns_by_its_normalisation_only(scenario):
+    net = network(norm="recalibrated")
+    for parameter in net.parameters():
+        parameter.requires_grad_(parameter.dim() == 1)
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    optimizer = adam(net)
+    with accelerated(net, optimizer, scenario) as (shown, _):
+        list(learn(net, shown, optimizer, schedule=Schedule(epochs=1)))
+    same = [torch.equal(old, new) for old, new in zip(before, net.parameters(), strict=True)]
+    assert same == [parameter.dim() == 2 for parameter in net.parameters()]
+
+
+class Pull(WithoutHooks):
+    """A learner whose penalty reaches the hidden weights besides the loss."""
+
+    def __init__(self, net):
+        self.net = net
+
+    def curriculum(self, scenario):
+        return scenario
+
+    def penalty(self):
+        return sum((weight**2).sum() for weight in self.net.parameters() if weight.dim() == 2)
+
+
+def test_a_penalty_reaches_the_hidden_weights(scenario):
+    losses = {}
+    for engine in Engine:
+        net = network()
+        optimizer = adam(net)
+        with accelerated(net, optimizer, scenario, engine) as (shown, _):
+            events = learn(net, shown, optimizer, Pull(net), schedule=Schedule(epochs=2))
+            losses[engine] = [event.loss for event in events if event.moment is Moment.EPOCH]
+    assert losses[Engine.FAST] == pytest.approx(losses[Engine.PLAIN], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [
+        (
+            RealMLP([64, 16, 10], norm="layer"),
+            "update: fused, products in integers in 0 of 2 layers, gradients in float32",
+        ),
+        (
+            BinaryConvNet((3, 32, 32), CIFAR_STREAM_BLOCKS, (8,), 10, norm="layer"),
+            "products in integers in 2 of 8 layers, gradients in",
+        ),
+        (mp.BinaryMLP([64, 16, 10], norm="layer", binarize_input=True), "products in integers in 2 of 2 layers, grad"),
+        (mp.BinaryMLP([64, 16, 10], norm="layer", dropout=0.5), "products in integers in 1 of 2 layers, images as"),
+    ],
+)
+def test_other_networks_are_sped_up_as_far_as_they_allow(scenario, caplog, net, expected):
+    with caplog.at_level(logging.INFO, logger="metaplastic"), accelerated(net, adam(net), scenario):
+        pass
+    assert expected in caplog.records[-1].getMessage()
+
+
+def test_another_optimizer_gets_gradients_in_float32(scenario):
+    net = network()
+    optimizer = torch.optim.Adam(net.parameters())
+    with accelerated(net, optimizer, scenario) as (shown, chosen):
+        assert (chosen.update, chosen.gradients, chosen.integer_layers) == ("optimizer", "float32", 3)
+        list(learn(net, shown, optimizer, schedule=Schedule(epochs=1)))
+
+
+def test_inputs_that_are_no_bytes_are_multiplied_in_float32(scenario):
+    net = network()
+    view = mp.Samples(torch.rand(200, 64), torch.arange(200) % 10)
+    data = mp.Dataset("own", view, view, tuple("0123456789"))
+    with accelerated(net, adam(net), mp.stream(data, 2)) as (shown, chosen):
+        assert (chosen.integer_layers, chosen.bytes) == (2, False)
+        assert shown.tasks[0].view.batch(torch.arange(3))[0].dtype is torch.float32
+
+
+def test_engines_and_precisions_asked_for_by_name_that_cannot_be_had_are_errors(scenario):
+    net = network()
+    with pytest.raises(ValueError, match="expected precision 'exact' with engine 'plain'"):
+        mp.train(net, scenario, adam(net), epochs=1, engine="plain", precision="fast")
+    with pytest.raises(ValueError, match="expected an update that can be compiled for engine 'fast'"):
+        mp.train(net, scenario, torch.optim.Adam(net.parameters()), epochs=1, engine="fast")
+    with pytest.raises(ValueError, match="expected binary layers and a metaplastic optimizer for precision 'fast'"):
+        mp.train(net, scenario, torch.optim.Adam(net.parameters()), epochs=1, precision="fast")
+    with pytest.raises(ValueError, match="unknown engine 'fats'; did you mean 'fast'"):
+        mp.train(net, scenario, adam(net), epochs=1, engine="fats")
+
+
+@pytest.mark.parametrize("where", ["weight", "gain"])
+def test_what_is_not_finite_reaches_the_loss_or_is_found_at_the_end_of_the_epoch(scenario, where):
+    from metaplastic.learners import NonFiniteLossError
+
+    net = network(norm="recalibrated")
+    optimizer = adam(net)
+    with accelerated(net, optimizer, scenario) as (shown, _):
+        events = learn(net, shown, optimizer, schedule=Schedule(epochs=1))
+        next(events)
+        with torch.no_grad():
+            (net.layers[2].weight if where == "weight" else net.layers[1].gain)[3] = torch.nan
+        with pytest.raises(NonFiniteLossError):
+            list(events)
+
+
+def test_a_gradient_that_was_kept_is_added_to():
+    weight = mp.HiddenWeight(torch.randn(3, 4, generator=RANDOM))
+    weight.grad_dtype = torch.bfloat16
+    product = IntegerProduct(weight, Precision.FAST, clipped_straight_through)
+    x = torch.randn(5, 4, generator=RANDOM)
+    product(x).sum().backward()
+    once = weight.grad.clone()
+    product(x).sum().backward()
+    assert torch.equal(weight.grad, 2 * once)
