@@ -11,7 +11,7 @@ SOURCE = Path(metaplastic.__file__).parent
 RANKS = {
     "seeding": 0,
     "hidden_weight": 0,
-    "binary_copies": 0,
+    "storage": 0,
     "choices": 0,
     "files": 0,
     "nn": 1,
@@ -22,6 +22,7 @@ RANKS = {
     "evaluation": 4,
     "experiments": 5,
     "report": 6,
+    "benchmark": 6,
     "cli": 7,
     "__main__": 8,
     "__init__": 8,

@@ -5,10 +5,10 @@ import logging
 import pytest
 import torch
 
-from metaplastic.binary_copies import BinaryCopies
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, MetaplasticAdam, MetaplasticSGD, TanhSquared
 from metaplastic.optim import fused as fusion
+from metaplastic.storage import BinaryCopies
 
 RULES = {
     "adam": lambda params, **options: MetaplasticAdam(params, lr=5e-3, weight_decay=1e-3, **options),
@@ -66,15 +66,6 @@ def test_nothing_is_compiled_anew_when_sizes_rates_and_strengths_change():
                 weight.grad = torch.randn(weight.shape)
             optimizer.param_groups[0].update(lr=1e-3 * (step + 1), metaplasticity=0.5 + step, weight_decay=1e-7 * step)
             optimizer.step()
-
-
-def test_numbers_below_the_normal_range_are_dropped_from_the_moments():
-    weight = HiddenWeight(torch.ones(100))
-    optimizer = MetaplasticAdam([weight], fused=True)
-    weight.grad = torch.full((100,), 1e-38)
-    optimizer.step()
-    assert (weight.grad * 0.1 > 0).all()
-    assert (optimizer.state[weight]["first_moment"] == 0).all()
 
 
 def test_the_pass_writes_the_binary_copies_and_says_so():

@@ -173,12 +173,18 @@ def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None 
 
 @contextlib.contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Compute with so many threads, 0 for torch's choice, and leave torch as it was found."""
+    """Compute with so many threads, 0 for torch's choice, and leave torch as it was found.
+
+    Numbers below the normal range, as moments of gradients that stay zero become, slow an update down and are taken for
+    zero. Threads that are started later do the same.
+    """
     before = torch.get_num_threads()
     try:
+        torch.set_flush_denormal(True)
         torch.set_num_threads(number or before)
         yield
     finally:
+        torch.set_flush_denormal(False)
         torch.set_num_threads(before)
 
 

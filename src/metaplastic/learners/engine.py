@@ -2,11 +2,9 @@
 
 import contextlib
 import enum
-import functools
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +12,7 @@ import torch
 from torch import nn
 
 from metaplastic.hidden_weight import is_hidden_weight
-from metaplastic.nn import BinaryLinear, BinaryMLP, IntegerProduct, Precision, integer_mm, straight_through
+from metaplastic.nn import BinaryLinear, BinaryMLP, IntegerProduct, Precision, straight_through
 from metaplastic.optim import MetaplasticAdam, MetaplasticSGD
 from metaplastic.scenarios import Scenario
 
@@ -149,31 +147,23 @@ def _possible_precision(asked: Precision | None, possible: bool) -> Precision:
 
 
 def has_fast_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 faster than float32, by instructions of its own."""
+    """Tell whether the processor multiplies bfloat16 faster than float32, by instructions of its own.
+
+    Returns:
+        False also for processors of which it is not known.
+    """
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
-@functools.cache
 def multiplies_integers_fast() -> bool:
-    """Tell whether integer products pay, by a measurement: the result of a product does not depend on the answer.
+    """Tell whether the processor multiplies bytes faster than float32, by instructions of its own.
 
     Returns:
-        False where the processor has no instructions for them and torch makes them slowly.
+        False also for processors of which it is not known; torch may have only slow products for them.
     """
-    signs = torch.ones(128, 512, dtype=torch.int8)
-    floats = signs.float()
-    integer = _best_seconds(lambda: integer_mm(signs, signs))
-    return integer < 1.5 * _best_seconds(lambda: floats @ floats.t())
-
-
-def _best_seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    def seconds() -> float:
-        started = time.perf_counter()
-        work()
-        return time.perf_counter() - started
-
-    return min(seconds() for _ in range(repeats))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def _unit_of_bytes(network: nn.Module, scenario: Scenario) -> float | None:

@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float, Int8, Int32, Shaped
 from torch import Tensor
 
-from metaplastic.binary_copies import BinaryCopies
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.nn.sign import PseudoGradient
+from metaplastic.storage import BinaryCopies, allocate_stream
+
+_LARGE = 2**23
+"""Elements of a matrix whose rearrangement takes longer than that of a product."""
 
 BYTE_OFFSET = 128
 """What is taken from a byte to make it a signed one."""
@@ -91,7 +94,7 @@ class IntegerProduct:
             weight.grad.addmm_(gradient.t(), x)
             return
         if self.gradient is None:
-            self.gradient = torch.empty_like(weight, dtype=self.precision.dtype, requires_grad=False)
+            self.gradient = allocate_stream(weight, 1, self.precision.dtype)
         weight.grad = torch.mm(gradient.t(), x, out=self.gradient)
 
 
@@ -101,7 +104,7 @@ class _SignProduct(torch.autograd.Function):
         signs = torch.ge(x, 0, out=torch.empty_like(x, dtype=torch.int8)).mul_(2).sub_(1)
         ctx.product, ctx.signs = product, signs
         ctx.save_for_backward(x)
-        y = integer_mm(signs, product.copies.integer()).to(x.dtype)
+        y = _floats(integer_mm(signs, product.copies.integer()))
         # What is not finite would be hidden by its sign; times zero it reaches the loss, where it is caught.
         return y.add_(x.sum() * 0 + product.copies.zero()) if ctx.needs_input_grad[1] else y
 
@@ -124,7 +127,7 @@ class _ByteProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct) -> Tensor:
         ctx.product = product
         ctx.save_for_backward(x)
-        y = integer_mm_bytes(x, product.copies.integer()).to(weight.dtype).mul_(product.unit)
+        y = _floats(integer_mm_bytes(x, product.copies.integer())).mul_(product.unit)
         return y.add_(product.copies.zero()) if ctx.needs_input_grad[1] else y
 
     @staticmethod
@@ -134,6 +137,10 @@ class _ByteProduct(torch.autograd.Function):
             gradient = (gradients[0] * product.unit).to(product.precision.dtype)
             product.accumulate(gradient, x.to(gradient.dtype))
         return None, None, None
+
+
+def _floats(integers: Tensor) -> Tensor:
+    return integers.to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def integer_mm(left: Int8[Tensor, "rows in"], right: Int8[Tensor, "out in"]) -> Int32[Tensor, "rows out"]:
@@ -153,6 +160,9 @@ def integer_mm(left: Int8[Tensor, "rows in"], right: Int8[Tensor, "out in"]) -> 
     """
     if left.shape[1] == 1:  # where torch.mm of integers reads the transpose of a single column wrongly
         return left.to(torch.int32) * right.t()
+    if right.numel() >= _LARGE and len(left) < len(right):
+        # The right operand is rearranged before it is multiplied, so it is better to have it the smaller one.
+        return torch._int_mm(right, left.t()).t()
     return torch._int_mm(left, right.t())
 
 

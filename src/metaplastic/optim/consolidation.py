@@ -46,8 +46,9 @@ class TanhSquared:
 
     def __call__(self, hidden: Float[Tensor, "..."], metaplasticity: float) -> Float[Tensor, "..."]:
         """Give one factor per hidden weight."""
-        # 4 e / (1 + e)^2 with e = exp(-2 m |W|): half the time of tanh, and no cancellation where f is small.
-        e = hidden.abs().mul_(-2.0 * metaplasticity).exp_()
+        # 4 e / (1 + e)^2 with e = exp(-2 m |W|): half the time of tanh, and no cancellation where f is small. The power
+        # of two takes less time than that of e.
+        e = hidden.abs().mul_(-2.0 * math.log2(math.e) * metaplasticity).exp2_()
         factor = 4.0 * e / (1.0 + e).pow(2)
         return factor.clamp(max=1.0)  # rounding may take it past 1 by one unit in the last place
 

@@ -94,15 +94,11 @@ def _pass(
     size, eps, weight_decay, metaplasticity = numbers.to(weight.dtype).unbind()
     slope = gradient.to(weight.dtype) + weight_decay * weight
     update = rule(slope, moments, eps)
-    for moment in moments:
-        # Numbers below the normal range slow every later pass down; the flag of the processor that drops them holds
-        # for the calling thread only.
-        moment.copy_(torch.where(moment.abs() < torch.finfo(weight.dtype).tiny, 0.0, moment))
     if consolidation is not None:
         update = consolidate(update, weight, metaplasticity, consolidation)  # type: ignore[arg-type]
     weight.sub_(size * update)
     if copies:
-        signs = (weight >= 0).to(weight.dtype) * 2 - 1  # in floating point, which vectorises where bytes do not
+        signs = torch.where(weight >= 0, 1.0, -1.0)  # in floating point, which vectorises where bytes do not
         for copy in copies:
             copy.copy_(signs)
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from metaplastic.binary_copies import BinaryCopies
 from metaplastic.choices import choose
 from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
 from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, numbers_of_step
 from metaplastic.optim.parameters import UnmarkedParameterWarning, is_damped, require_hidden_weights, unmarked
 from metaplastic.optim.update import AdamUpdate, EpsPlacement, SGDUpdate, UpdateRule, bias_correction, decayed
+from metaplastic.storage import BinaryCopies, allocate_stream
 
 
 class _MetaplasticOptimizer(Optimizer, abc.ABC):
@@ -90,9 +90,9 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
             )
         rule, state = self._rule(group), self.state[parameter]
         # Created at the first gradient and not in the constructor, because loops clear the state and add parameters.
-        for name in rule.moments:
+        for position, name in enumerate(rule.moments, start=2):
             if name not in state:
-                state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+                state[name] = allocate_stream(parameter.detach(), position).zero_()
         moments = [state[name] for name in rule.moments]
         size, eps = self._begin_step(state, group)
         fused = self._fused_pass(parameter, gradient.dtype, group) if self.fused else None

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import BFloat16, Int8
 from torch import Tensor
 
+from metaplastic.storage.streams import allocate_stream
+
 
 class BinaryCopies:
     """Signs of a hidden weight as int8 and, where asked for, as bfloat16.
@@ -28,8 +30,8 @@ class BinaryCopies:
 
     def __init__(self, weight: Tensor, half: bool) -> None:
         self.weight = weight
-        self._integer = torch.empty_like(weight, dtype=torch.int8, requires_grad=False)
-        self._half = torch.empty_like(weight, dtype=torch.bfloat16, requires_grad=False) if half else None
+        self._integer = allocate_stream(weight, 4, torch.int8)
+        self._half = allocate_stream(weight, 5, torch.bfloat16) if half else None
         self._version = -1
         self._zero = torch.zeros(())
 
