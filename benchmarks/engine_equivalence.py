@@ -133,15 +133,16 @@ def draw(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
     with style.look():
         figure, (curves, differences) = plt.subplots(2, 1, figsize=(8, 6), sharex=True, layout="constrained")
+        colours = dict(zip(runs, plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
         plain = np.array([one["loss"] for one in runs[REFERENCE]])
         steps = (np.arange(plain.shape[1]) + 0.5) * WINDOW
         for name, ones in runs.items():
             losses = np.array([one["loss"] for one in ones])
-            curves.plot(steps, losses.mean(0), label=name, linewidth=1)
+            curves.plot(steps, losses.mean(0), label=name, linewidth=1, color=colours[name])
             if name != REFERENCE:
-                differences.plot(steps, (losses - plain).mean(0), label=name, linewidth=0.8)
-        curves.set(yscale="log", ylabel="training loss")
-        curves.legend(frameon=False)
+                differences.plot(steps, (losses - plain).mean(0), linewidth=0.8, color=colours[name])
+        curves.set(ylabel="training loss, mean of the seeds")
+        figure.legend(loc="outside upper center", ncol=2, frameon=False)
         differences.set(xlabel="step", ylabel="loss less that of plain")
         figure.savefig(path, dpi=130)
 

@@ -62,12 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _show_log() -> None:
     """Show on standard error what the library has to say; what it writes there itself is for people only."""
-    logger = logging.getLogger("metaplastic")
+    logger, handler = logging.getLogger("metaplastic"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
     logger.setLevel(logging.INFO)
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
@@ -142,11 +140,16 @@ def _run(words: list[str]) -> None:
         return
     config, words, command = _base_config(words)
     options = _parse(*_run_options(config, words, command))
-    from metaplastic.experiments import run
+    from metaplastic.experiments import new_folder, run, run_seeds
 
+    how = {"data_dir": options.data_dir, "progress": _shown(options.quiet)}
     with _resumable():
-        result = run(options.config, options.out, data_dir=options.data_dir, progress=_shown(options.quiet))
-    _show([result.folder or Path()])
+        if options.seeds:
+            folder = options.out or new_folder(options.config.name)
+            run_seeds(options.config, options.seeds, folder, **how)
+        else:
+            folder = run(options.config, options.out, **how).folder or Path()
+    _show([folder])
 
 
 def _resume(words: list[str]) -> None:
@@ -179,6 +182,8 @@ def _run_options(config: "Config", words: list[str], command: str) -> tuple[type
         """Run an experiment and keep its record."""
 
         config: Config
+        seeds: tuple[int, ...] = ()
+        """Run these seeds, each with a record of its own in the folder; small networks are trained as one stack."""
         out: Path | None = None
         """A new folder for the record; by default one under runs/ named after preset, time and seed."""
         data_dir: Path | None = None
@@ -319,6 +324,8 @@ class BenchOptions:
     """Measure so many whole epochs too, tests included: with the published code some seven minutes each."""
     start: bool = False
     """Measure too how long it takes from the start of a process to its first step, compilation included."""
+    stack: int = 0
+    """Measure too what is gained by training so many networks at once."""
     curves: bool = False
     """Measure too how the cost of a step grows with width, batch and tasks."""
     out: Path = Path("bench.json")
@@ -347,6 +354,8 @@ def _bench(words: list[str]) -> None:
             found["epoch"] = benchmark.bench_epoch(work, options.epochs, say)
         if options.start:
             found["start_seconds"] = benchmark.bench_start(work, say)
+        if options.stack:
+            found["stack"] = benchmark.bench_stack(work, options.stack, say)
         if options.curves:
             found["growth"] = benchmark.bench_curves(work, say)
     for table in benchmark.tables(found):

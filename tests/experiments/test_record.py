@@ -252,8 +252,9 @@ def test_metaplasticity_per_layer_must_match_the_layers(small, tmp_path):
         run(config, tmp_path / "run", progress=False)
 
 
-def test_interrupted_says_how_to_go_on(tmp_path):
-    assert str(Interrupted(tmp_path)) == f"interrupted; go on with: metaplastic run --resume {tmp_path}"
+def test_interrupted_says_how_to_go_on():
+    command = "metaplastic run --resume runs/one"
+    assert str(Interrupted(command)) == f"interrupted; go on with: {command}"
 
 
 def test_the_accuracy_matrix_reads_as_written(small, tmp_path):

@@ -92,7 +92,7 @@ def test_events_come_in_order_and_say_where_training_goes_on():
     assert found == expected
     for first, second, _ in zip(events, events[1:], events[2:], strict=False):
         if first.moment is second.moment is Moment.STEP:
-            assert second.position.loss_sum == first.loss + second.loss
+            assert second.position.loss_sums == (first.loss + second.loss,)
     assert all(math.isnan(event.loss) for event in events if event.moment is Moment.TASK)
 
 

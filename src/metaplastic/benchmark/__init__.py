@@ -1,6 +1,14 @@
 """How fast the engines are on this machine, beside the published step and beside what the machine can do."""
 
-from metaplastic.benchmark.measurements import Workload, bench, bench_curves, bench_epoch, bench_start, write
+from metaplastic.benchmark.measurements import (
+    Workload,
+    bench,
+    bench_curves,
+    bench_epoch,
+    bench_stack,
+    bench_start,
+    write,
+)
 from metaplastic.benchmark.tables import tables
 
 __all__ = [
@@ -8,6 +16,7 @@ __all__ = [
     "bench",
     "bench_curves",
     "bench_epoch",
+    "bench_stack",
     "bench_start",
     "tables",
     "write",

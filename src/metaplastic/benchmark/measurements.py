@@ -254,6 +254,28 @@ def _first_step(spec: SubjectSpec, threads: int) -> float:
         return time.perf_counter() - started
 
 
+def bench_stack(work: Workload, members: int, say: Say) -> dict[str, Any]:
+    """Measure what is gained by training several networks as one stack rather than one after another.
+
+    Args:
+        work: What is measured.
+        members: Number of networks.
+        say: Told what is going on.
+
+    Returns:
+        JSON values: seconds of a step of all and of one, and how many times as many steps of a network are made.
+    """
+    say(f"a stack of {members}")
+    specs = {"stack": SubjectSpec("stack", work.options(members=members)), "alone": SubjectSpec("fast", work.options())}
+    with working(specs, work.threads) as workers:
+        found = take_turns(workers, "step", work.rounds, 20)
+    gain = Spread.of(
+        [members * one / all_ for one, all_ in zip(found["alone"]["step"], found["stack"]["step"], strict=True)]
+    )
+    seconds = {name: _spreads(one)["step"] for name, one in found.items()}
+    return {"workload": work.as_json(), "members": members, "seconds": seconds, "gain": asdict(gain)}
+
+
 @dataclass(frozen=True)
 class Curve:
     """How cost grows with one number.
@@ -285,7 +307,7 @@ class Curve:
         """
         start = len(self.values) // 2 - (len(self.values) < 4)
         x = [math.log(value) for value in self.values[max(0, start) :]]
-        y = [math.log(cost) for cost in costs[max(0, start) :]]
+        y = [math.log(max(cost, 1e-9)) for cost in costs[max(0, start) :]]
         return statistics.linear_regression(x, y).slope
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from metaplastic.benchmark.published import (
@@ -23,9 +23,9 @@ from metaplastic.data import Dataset, Samples
 from metaplastic.evaluation import count_correct
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.learners import Engine, Moment, Schedule, accelerated, calibrate, learn, task_loss
-from metaplastic.nn import BinaryMLP, NormPolicy, Precision, Statistics, integer_mm
+from metaplastic.nn import BinaryMLP, NormPolicy, Precision, StackedMLP, Statistics, integer_mm
 from metaplastic.optim import MetaplasticAdam, param_groups
-from metaplastic.scenarios import permuted
+from metaplastic.scenarios import Scenario, permuted, stacked
 
 LR, METAPLASTICITY, DECAY = 5e-3, 1.35, 1e-7
 
@@ -159,20 +159,8 @@ class Ours:
         self.scenario, self.chosen = self.stack.enter_context(
             accelerated(self.network, self.optimizer, permuted(data, tasks), engine, precision)
         )
-        self.steps = self._steps()
+        self.steps = _loop_steps(self.network, self.scenario, self.optimizer, self.schedule)
         self.calibrated = False
-
-    def _steps(self) -> Iterator[Seconds]:
-        """The loop itself, timed step by step, for as long as asked."""
-        while True:
-            events = learn(self.network, self.scenario, self.optimizer, schedule=self.schedule)
-            started = time.perf_counter()
-            for event in events:
-                if event.moment is not Moment.STEP:
-                    break
-                yield {"step": time.perf_counter() - started}
-                started = time.perf_counter()
-            events.close()  # type: ignore[attr-defined]
 
     def step(self) -> Seconds:
         """Make one step of the loop, data and events included; then another by hand for the time of its stages."""
@@ -216,6 +204,46 @@ class Ours:
 
     def _test_thousands(self) -> float:
         return sum(len(test.view) for test in self.scenario.tests) / 1000
+
+
+class Stacked:
+    """Several networks trained as one stack by this package's loop, on the fast engine.
+
+    Args:
+        hidden: Widths of the hidden layers.
+        batch_size: Samples per step of each.
+        members: Number of networks.
+        data: The images.
+    """
+
+    def __init__(self, hidden: list[int], batch_size: int, members: int, data: Dataset) -> None:
+        policy = NormPolicy(Statistics.RECALIBRATED)
+        network = StackedMLP([BinaryMLP([784, *hidden, 10], policy) for _ in range(members)])
+        optimizer = MetaplasticAdam(param_groups(network, METAPLASTICITY), lr=LR, weight_decay=DECAY)
+        scenario = stacked([permuted(data, 1, seed=seed) for seed in range(members)])
+        self.stack = contextlib.ExitStack()
+        shown, self.chosen = self.stack.enter_context(accelerated(network, optimizer, scenario))
+        schedule = Schedule(epochs=1, batch_size=batch_size, seed=tuple(range(members)))
+        self.steps = _loop_steps(network, shown, optimizer, schedule)
+
+    def step(self) -> Seconds:
+        """Make one step of the loop, for all members."""
+        return next(self.steps)
+
+
+def _loop_steps(
+    network: nn.Module, scenario: Scenario, optimizer: torch.optim.Optimizer, schedule: Schedule
+) -> Iterator[Seconds]:
+    """The loop itself, timed step by step, for as long as asked."""
+    while True:
+        events = learn(network, scenario, optimizer, schedule=schedule)
+        started = time.perf_counter()
+        for event in events:
+            if event.moment is not Moment.STEP:
+                break
+            yield {"step": time.perf_counter() - started}
+            started = time.perf_counter()
+        events.close()  # type: ignore[attr-defined]
 
 
 class Update:

@@ -11,7 +11,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
     """Show all that was measured.
 
     Args:
-        found: What `bench` returned, with the other measurements under `epoch`, `start_seconds` and `growth` if any.
+        found: What `bench` returned, with the other measurements under `epoch`, `start_seconds`, `stack` and
+            `growth` if any.
 
     Returns:
         Tables, in the order in which they are best read.
@@ -21,6 +22,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
         made.append(epoch_table(found["epoch"]))
     if "start_seconds" in found:
         made.append(start_table(found["start_seconds"]))
+    if "stack" in found:
+        made.append(stack_table(found["stack"]))
     if "growth" in found:
         made.append(curve_table(found["growth"]))
     return made
@@ -38,6 +41,22 @@ def start_table(found: dict[str, float]) -> Table:
     table = Table("engine", "s", title="From the start of a process to the end of its first step")
     for name, seconds in found.items():
         table.add_row(name, f"{seconds:.1f}")
+    return table
+
+
+def stack_table(found: dict[str, Any]) -> Table:
+    """Show what a stack of networks gains.
+
+    Args:
+        found: What `bench_stack` returned.
+
+    Returns:
+        A table.
+    """
+    table = Table("ms", "a step", title=f"{found['members']} networks at once")
+    table.add_row("of the stack", _milliseconds(found["seconds"]["stack"]))
+    table.add_row("of one network alone", _milliseconds(found["seconds"]["alone"]))
+    table.add_row("steps of a network in the same time", _ratio(found["gain"]) + " times as many")
     return table
 
 

@@ -14,8 +14,8 @@ def make(kind: str, options: dict[str, Any]) -> Any:
     """Make a subject.
 
     Args:
-        kind: `published`, `plain`, `exact`, `fast`, `update` or `machine`.
-        options: Widths, batch size, tasks and samples, or the kind of update.
+        kind: `published`, `plain`, `exact`, `fast`, `stack`, `update` or `machine`.
+        options: Widths, batch size, tasks, members and samples, or the kind of update.
 
     Returns:
         The subject.
@@ -31,6 +31,8 @@ def make(kind: str, options: dict[str, Any]) -> Any:
     data = _data(options)
     if kind == "published":
         return subjects.Published(options["hidden"], options["batch_size"], options["tasks"], data)
+    if kind == "stack":
+        return subjects.Stacked(options["hidden"], options["batch_size"], options["members"], data)
     return subjects.Ours(
         options["hidden"],
         options["batch_size"],

@@ -8,7 +8,6 @@ from metaplastic.nn import evaluating
 from metaplastic.scenarios import Scenario, Test
 
 
-@torch.no_grad()
 def predict(
     network: nn.Module, test: Test, *, task: int | None = None, batch_size: int = 1000
 ) -> Int64[Tensor, " samples"]:
@@ -23,17 +22,21 @@ def predict(
     Returns:
         `[samples]`: labels, counted within the outputs that may answer.
     """
-    rows = torch.arange(len(test.view))
+    return torch.cat([predictions for predictions, _ in _answers(network, test, task, batch_size)])
+
+
+@torch.no_grad()
+def _answers(network: nn.Module, test: Test, task: int | None, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+    """Predict batch by batch; predictions with the labels they should have."""
+    answers = []
     with evaluating(network, task):
-        predictions = [_answers(network, test, part) for part in rows.split(batch_size)]
-    return torch.cat(predictions)
-
-
-def _answers(network: nn.Module, test: Test, rows: Tensor) -> Tensor:
-    logits = network(test.view.batch(rows)[0])
-    if test.outputs is not None:
-        logits = logits[:, list(test.outputs)]
-    return logits.argmax(1)
+        for rows in torch.arange(len(test.view)).split(batch_size):
+            inputs, labels = test.view.batch(rows)
+            logits = network(inputs)
+            if test.outputs is not None:
+                logits = logits[:, list(test.outputs)]
+            answers.append((logits.argmax(1), labels))
+    return answers
 
 
 def count_correct(network: nn.Module, scenario: Scenario, *, batch_size: int = 1000) -> list[int]:
@@ -60,7 +63,6 @@ def count_correct(network: nn.Module, scenario: Scenario, *, batch_size: int = 1
     told = scenario.announced.task_at_test
     correct = []
     for test in scenario.tests:
-        predictions = predict(network, test, task=test.task if told else None, batch_size=batch_size)
-        labels = test.view.batch(torch.arange(len(test.view)))[1]
-        correct.append(int((predictions == labels).sum()))
+        answers = _answers(network, test, test.task if told else None, batch_size)
+        correct.append(sum(int((predictions == labels).sum()) for predictions, labels in answers))
     return correct

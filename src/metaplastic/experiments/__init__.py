@@ -7,6 +7,7 @@ from metaplastic.experiments.interrupt import Interrupted
 from metaplastic.experiments.presets.registry import PRESETS, description, preset
 from metaplastic.experiments.record import Record, read_config
 from metaplastic.experiments.run import Result, new_folder, resume, run, train
+from metaplastic.experiments.stack import Stack, can_stack, run_seeds
 
 __all__ = [
     "PRESETS",
@@ -14,6 +15,8 @@ __all__ = [
     "Interrupted",
     "Record",
     "Result",
+    "Stack",
+    "can_stack",
     "demo_configs",
     "description",
     "from_json",
@@ -23,6 +26,7 @@ __all__ = [
     "resume",
     "run",
     "run_demo",
+    "run_seeds",
     "to_json",
     "train",
 ]

@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 
@@ -12,12 +11,11 @@ class Interrupted(Exception):  # noqa: N818  (an interruption is not an error)
     """A run was interrupted and can be resumed.
 
     Args:
-        folder: Folder of the run.
+        again: The command that goes on with it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"interrupted; go on with: metaplastic run --resume {folder}")
-        self.folder = folder
+    def __init__(self, again: str) -> None:
+        super().__init__(f"interrupted; go on with: {again}")
 
 
 class Interrupt:

@@ -204,7 +204,8 @@ class Record:
             )
         torch.set_num_threads(state["threads"])
         matrix = AccuracyMatrix.from_csv(state["accuracy"])
-        trial.restore(tensors, Position(**state["position"]), matrix)
+        position = state["position"]
+        trial.restore(tensors, Position(**position | {"loss_sums": tuple(position["loss_sums"])}), matrix)
         # Lines written after the checkpoint describe steps that will be made again.
         kept = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)[: state["lines"]]
         write_text(self.folder / "metrics.jsonl", "".join(kept))

@@ -18,21 +18,12 @@ from metaplastic.experiments.build import (
     build_scenario,
     build_schedule,
 )
-from metaplastic.experiments.config import Config, Unit
-from metaplastic.experiments.interrupt import Interrupted, deferred_interrupt
+from metaplastic.experiments.carry_out import begin, carry_out
+from metaplastic.experiments.config import Config
 from metaplastic.experiments.progress import TrainingProgress
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.trial import Line, Trial
-from metaplastic.learners import (
-    Acceleration,
-    Engine,
-    Event,
-    FineTune,
-    Learner,
-    Moment,
-    NonFiniteLossError,
-    Schedule,
-)
+from metaplastic.learners import Engine, FineTune, Learner, Schedule
 from metaplastic.nn import Precision
 from metaplastic.scenarios import Scenario
 
@@ -139,11 +130,11 @@ def run(
     Raises:
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
-    with _threads(config.running.threads):
+    with computing(config.running.threads):
         trial = make_trial(config, data_dir)
         record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
         with trial.accelerated(config.running.engine, config.running.precision) as chosen:
-            _begin(trial, record, chosen)
+            begin([trial], [record], chosen.as_json())
             return _carry_out(trial, record, progress)
 
 
@@ -163,25 +154,31 @@ def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None 
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     record = Record(folder)
-    with _threads(record.config.running.threads):
+    with computing(record.config.running.threads):
         trial, running = make_trial(record.config, data_dir), record.config.running
         with trial.accelerated(running.engine, running.precision) as chosen:
             if not record.load_checkpoint(trial):
-                _begin(trial, record, chosen)
+                begin([trial], [record], chosen.as_json())
             return _carry_out(trial, record, progress)
 
 
 @contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Compute with so many threads, 0 for torch's choice, and leave torch as it was found.
+def computing(threads: int) -> Iterator[None]:
+    """Set how torch computes, and leave it as it was found.
 
     Numbers below the normal range, as moments of gradients that stay zero become, slow an update down and are taken for
     zero. Threads that are started later do the same.
+
+    Args:
+        threads: Number of threads; 0 leaves torch's choice.
+
+    Yields:
+        Nothing.
     """
     before = torch.get_num_threads()
     try:
         torch.set_flush_denormal(True)
-        torch.set_num_threads(number or before)
+        torch.set_num_threads(threads or before)
         yield
     finally:
         torch.set_flush_denormal(False)
@@ -212,48 +209,16 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
     )
 
 
-def _begin(trial: Trial, record: Record, chosen: Acceleration) -> None:
-    """Measure the untrained network, and keep it, so that there is a checkpoint from the first moment on."""
-    record.append(trial.begin() | {"engine": chosen.as_json()})
-    record.save_checkpoint(trial)
-
-
 def _carry_out(trial: Trial, record: Record, progress: bool | None) -> Result:
-    due = _Interval(record.config)
-    title = f"{record.config.name}, seed {record.config.seed}"
-    with deferred_interrupt() as interrupt, TrainingProgress(trial, title, progress) as bar:
-        try:
-            for event, line in trial.run():
-                if line:
-                    record.append(line)
-                if event.moment is Moment.TASK:
-                    record.write_accuracy(trial.matrix)
-                if due(event) or interrupt.asked:
-                    record.save_checkpoint(trial)
-                if interrupt.asked:
-                    raise Interrupted(record.folder)
-                bar.show(event, line)
-        except NonFiniteLossError as error:
-            raise NonFiniteLossError(f"{error}. The last good checkpoint is kept in {record.folder}") from None
-    record.finish(trial)
+    carry_out(
+        ((event, [line]) for event, line in trial.run()),
+        [trial],
+        [record],
+        title=f"{record.config.name}, seed {record.config.seed}",
+        again=f"metaplastic run --resume {record.folder}",
+        progress=progress,
+    )
     return Result(trial.matrix, trial.network, tuple(record.metrics()), record.folder)
-
-
-class _Interval:
-    """Tells at which events a checkpoint is due: at every task's end, and every so many steps or epochs."""
-
-    def __init__(self, config: Config) -> None:
-        self.every = config.running.checkpoint_every
-        self.moment = {Unit.STEP: Moment.STEP, Unit.EPOCH: Moment.EPOCH, Unit.TASK: Moment.TASK}[
-            config.running.checkpoint_unit
-        ]
-        self.passed = 0
-
-    def __call__(self, event: Event) -> bool:
-        if event.moment is not self.moment:
-            return event.moment is Moment.TASK and self.moment is not Moment.TASK
-        self.passed += 1
-        return self.passed % self.every == 0
 
 
 def _device(name: str) -> torch.device:

@@ -66,6 +66,8 @@ class Trial:
         self.test_batch = test_batch
         self.position = Position()
         self.signs: dict[str, Tensor] = {}
+        self._correct: list[int] | None = None
+        self._started = time.perf_counter()
         self.matrix = AccuracyMatrix(
             tuple(test.name for test in self.scenario.tests),
             tuple(len(test.view) for test in self.scenario.tests),
@@ -73,19 +75,23 @@ class Trial:
         require_announced(network, self.scenario, schedule)
 
     @contextlib.contextmanager
-    def accelerated(self, engine: Engine | None, precision: Precision | None) -> Iterator[Acceleration]:
+    def accelerated(
+        self, engine: Engine | None, precision: Precision | None, *, quiet: bool = False
+    ) -> Iterator[Acceleration]:
         """Compute with an engine for a while.
 
         Args:
             engine: The engine; None takes the fast one as far as it goes.
             precision: How the fast engine multiplies gradients; None leaves it to the processor.
+            quiet: Whether to log nothing of it.
 
         Yields:
             What the engine found to do.
         """
         before = self.scenario
-        with accelerated(self.network, self.optimizer, before, engine, precision) as (self.scenario, chosen):
+        with accelerated(self.network, self.optimizer, before, engine, precision, quiet=quiet) as (shown, chosen):
             try:
+                self.scenario = shown
                 yield chosen
             finally:
                 self.scenario = before
@@ -120,24 +126,35 @@ class Trial:
         Yields:
             Every event, with what was measured at it; None where nothing was.
         """
-        started = time.perf_counter()
-        correct: list[int] | None = None
         training = learn(
             self.network, self.scenario, self.optimizer, self.learner, schedule=self.schedule, start=self.position
         )
+        self._started = time.perf_counter()
         for event in training:
-            self.position = event.position
-            line: Line | None = None
-            if event.moment is Moment.EPOCH:
-                correct = self._test_epoch(event)
-                line = {"event": "epoch", "task": event.task, "epoch": event.epoch, "loss": event.loss}
-                line |= {"correct": correct, "seconds": time.perf_counter() - started}
-                started = time.perf_counter()
-            elif event.moment is Moment.TASK:
-                # The last epoch's counts still hold: a learner leaves the weights as they were when a task ends.
-                line = self._end_task(event, correct if correct is not None else self._count())
-                correct = None
-            yield event, line
+            yield event, self.observe(event)
+
+    def observe(self, event: Event) -> Line | None:
+        """Follow an event of the training: keep the position, and measure what is due.
+
+        Args:
+            event: What happened.
+
+        Returns:
+            What was measured; None where nothing was.
+        """
+        self.position = event.position
+        if event.moment is Moment.EPOCH:
+            self._correct = self._test_epoch(event)
+            line = {"event": "epoch", "task": event.task, "epoch": event.epoch, "loss": event.loss}
+            line |= {"correct": self._correct, "seconds": time.perf_counter() - self._started}
+            self._started = time.perf_counter()
+            return line
+        if event.moment is Moment.TASK:
+            # The last epoch's counts still hold: a learner leaves the weights as they were when a task ends.
+            correct = self._correct if self._correct is not None else self._count()
+            self._correct = None
+            return self._end_task(event, correct)
+        return None
 
     def _test_epoch(self, event: Event) -> list[int] | None:
         last = event.position.epoch == self.schedule.epochs

@@ -12,11 +12,23 @@ import torch
 from torch import nn
 
 from metaplastic.hidden_weight import is_hidden_weight
-from metaplastic.nn import BinaryLinear, BinaryMLP, IntegerProduct, Precision, straight_through
+from metaplastic.nn import (
+    BinaryLinear,
+    BinaryMLP,
+    IntegerProduct,
+    Precision,
+    StackedLinear,
+    StackedMLP,
+    straight_through,
+)
 from metaplastic.optim import MetaplasticAdam, MetaplasticSGD
 from metaplastic.scenarios import Scenario
 
 logger = logging.getLogger("metaplastic")
+
+
+BinaryLayer = BinaryLinear | StackedLinear
+"""What multiplies by binary weights, and can do it in integers."""
 
 
 class Engine(enum.StrEnum):
@@ -40,6 +52,7 @@ class Acceleration:
         layers: Layers with hidden weights.
         bytes: Whether the network is given the bytes of images as they are stored.
         gradients: What gradients of integer layers are multiplied in.
+        members: Networks that are trained at once.
     """
 
     engine: Engine
@@ -48,14 +61,16 @@ class Acceleration:
     layers: int = 0
     bytes: bool = False
     gradients: str = "float32"
+    members: int = 1
 
     def __str__(self) -> str:
+        together = f", {self.members} networks at once" if self.members > 1 else ""
         if self.engine is Engine.PLAIN:
-            return f"engine: plain, update: {self.update}"
+            return f"engine: plain, update: {self.update}{together}"
         images = ", images as bytes" if self.bytes else ""
         return (
             f"engine: fast, update: {self.update}, products in integers in {self.integer_layers} of {self.layers} "
-            f"layers{images}, gradients in {self.gradients}"
+            f"layers{images}, gradients in {self.gradients}{together}"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -70,6 +85,8 @@ def accelerated(
     scenario: Scenario,
     engine: Engine | None = None,
     precision: Precision | None = None,
+    *,
+    quiet: bool = False,
 ) -> Iterator[tuple[Scenario, Acceleration]]:
     """Train and test a network with an engine, and leave network and optimizer as they were found.
 
@@ -82,6 +99,7 @@ def accelerated(
         scenario: What is learned.
         engine: The engine; None takes the fast one as far as it goes.
         precision: How the fast engine multiplies gradients; None takes bfloat16 where the processor has it.
+        quiet: Whether to log nothing of it.
 
     Yields:
         The scenario as the network is to be given it within the context, and what was found to do.
@@ -100,10 +118,11 @@ def accelerated(
         engine: plain, update: blocks
     """
     ours = isinstance(optimizer, MetaplasticAdam | MetaplasticSGD)
+    members = network.members if isinstance(network, StackedMLP) else 1
     if engine is Engine.PLAIN:
         _require_float32(precision)
-        chosen = Acceleration(engine, "blocks" if ours else "optimizer")
-        logger.info(chosen)
+        chosen = Acceleration(engine, "blocks" if ours else "optimizer", members=members)
+        logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
         yield scenario, chosen
         return
     unit = _unit_of_bytes(network, scenario)
@@ -122,8 +141,9 @@ def accelerated(
             layers=sum(map(is_hidden_weight, network.parameters())),
             bytes=unit is not None,
             gradients=str(precision.dtype).removeprefix("torch."),
+            members=members,
         )
-        logger.info(chosen)
+        logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
         yield scenario if unit is None else scenario.stored(), chosen
 
 
@@ -175,22 +195,26 @@ def _unit_of_bytes(network: nn.Module, scenario: Scenario) -> float | None:
     return unit if math.frexp(unit)[0] == 0.5 else None
 
 
-def _first_layer(network: nn.Module) -> BinaryLinear | None:
+def _first_layer(network: nn.Module) -> BinaryLayer | None:
     """Find the layer that is given the network's input as it is, where the network is one that we know."""
-    first = network.layers[0] if isinstance(network, BinaryMLP) else None
-    return first if isinstance(first, BinaryLinear) else None
+    first = network.layers[0] if isinstance(network, BinaryMLP | StackedMLP) else None
+    return first if isinstance(first, BinaryLinear | StackedLinear) else None
 
 
-def _integer_layers(network: nn.Module, takes_bytes: bool) -> list[BinaryLinear]:
+def _integer_layers(network: nn.Module, takes_bytes: bool) -> list[BinaryLayer]:
     """List the layers that multiply signs, and the first one where it multiplies bytes."""
     if not multiplies_integers_fast():
         return []
-    layers = [layer for layer in network.modules() if isinstance(layer, BinaryLinear) and _multiplies_integers(layer)]
+    layers = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, BinaryLinear | StackedLinear) and _multiplies_integers(layer)
+    ]
     first = _first_layer(network) if takes_bytes else None
     return [layer for layer in layers if layer.binarize_input or layer is first]
 
 
-def _multiplies_integers(layer: BinaryLinear) -> bool:
+def _multiplies_integers(layer: BinaryLayer) -> bool:
     weight = layer.weight
     return (
         is_hidden_weight(weight)
@@ -202,7 +226,7 @@ def _multiplies_integers(layer: BinaryLinear) -> bool:
 
 
 @contextlib.contextmanager
-def _integer_products(layers: list[BinaryLinear], precision: Precision, unit: float | None) -> Iterator[None]:
+def _integer_products(layers: list[BinaryLayer], precision: Precision, unit: float | None) -> Iterator[None]:
     dtypes = [layer.weight.grad_dtype for layer in layers]
     try:
         for layer in layers:
@@ -221,7 +245,7 @@ def _integer_products(layers: list[BinaryLinear], precision: Precision, unit: fl
 
 
 @contextlib.contextmanager
-def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLinear]) -> Iterator[bool]:
+def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer]) -> Iterator[bool]:
     if not isinstance(optimizer, MetaplasticAdam | MetaplasticSGD):
         yield False
         return

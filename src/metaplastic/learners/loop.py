@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from metaplastic.learners.finetune import FineTune
 from metaplastic.learners.learner import Learner
-from metaplastic.nn import Scope, Statistics, keep_task, normalizations, recalibrate
+from metaplastic.nn import Scope, Statistics, keep_task, member_cross_entropy, normalizations, recalibrate
 from metaplastic.scenarios import Scenario, Task
 from metaplastic.seeding import Purpose, generator
 
@@ -39,13 +39,26 @@ class Position:
         task: Index of the task.
         epoch: Epochs of that task already complete.
         step: Steps of that epoch already made.
-        loss_sum: Sum of the losses of those steps.
+        loss_sums: Sums of the losses of those steps, one per member of a stack of networks.
     """
 
     task: int = 0
     epoch: int = 0
     step: int = 0
-    loss_sum: float = 0.0
+    loss_sums: tuple[float, ...] = (0.0,)
+
+    def after(self, losses: tuple[float, ...]) -> "Position":
+        """Move on by one step.
+
+        Args:
+            losses: Of the step.
+
+        Returns:
+            The next position.
+        """
+        before = self.loss_sums if self.step else (0.0,) * len(losses)
+        sums = tuple(one + other for one, other in zip(before, losses, strict=True))
+        return replace(self, step=self.step + 1, loss_sums=sums)
 
 
 @dataclass(frozen=True)
@@ -56,15 +69,20 @@ class Event:
         moment: What.
         task: Index of the task it happened in.
         epoch: Index of the epoch within the task.
-        loss: Of the step, or the mean over the epoch's steps, penalty included.
+        losses: Of the step, or the means over the epoch's steps, penalty included: one per member of a stack.
         position: Where training goes on: all that a checkpoint needs to know of the loop.
     """
 
     moment: Moment
     task: int
     epoch: int
-    loss: float
+    losses: tuple[float, ...]
     position: Position
+
+    @property
+    def loss(self) -> float:
+        """The loss, for a stack the mean over its members."""
+        return sum(self.losses) / len(self.losses)
 
 
 @dataclass(frozen=True)
@@ -76,7 +94,7 @@ class Schedule:
         batch_size: Samples per step, >= 1. An epoch is cut into as few batches as hold at most so many, and they
             differ by at most one sample: there is no small last batch, whose statistics would be poor. Where that would
             leave a batch of one, there is one batch fewer.
-        seed: Seed of the order, which depends on nothing else but task and epoch.
+        seed: Seed of the order, which depends on nothing else but task and epoch; for a stack one per member.
         reset_optimizer: Whether the optimizer's state is cleared when a task begins; needs announced boundaries.
         calibration_samples: Training samples that recalibrated statistics are taken from, >= 2, 1,000 or more
             recommended; all are used where a task has fewer.
@@ -87,7 +105,7 @@ class Schedule:
 
     epochs: int
     batch_size: int = 100
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
     reset_optimizer: bool = False
     calibration_samples: int = 5000
 
@@ -118,10 +136,26 @@ class Schedule:
             epoch: Index of the epoch.
 
         Returns:
-            One tensor of rows per step.
+            One tensor of rows per step: `[batch]`, or `[batch, members]` where there is a seed per member.
         """
-        source = generator(self.seed, Purpose.BATCH_ORDER, index, epoch)
-        return torch.randperm(len(task.view), generator=source).tensor_split(self.steps(task))
+        return self._order(task, Purpose.BATCH_ORDER, index, epoch).tensor_split(self.steps(task))
+
+    def calibration_rows(self, task: Task, index: int) -> Tensor:
+        """Draw the samples of a task that recalibrated statistics are taken from.
+
+        Args:
+            task: The task.
+            index: Its index.
+
+        Returns:
+            Rows, in the shape of those of a batch.
+        """
+        return self._order(task, Purpose.CALIBRATION, index)[: self.calibration_samples]
+
+    def _order(self, task: Task, purpose: Purpose, *position: int) -> Tensor:
+        seeds = (self.seed,) if isinstance(self.seed, int) else self.seed
+        orders = [torch.randperm(len(task.view), generator=generator(seed, purpose, *position)) for seed in seeds]
+        return orders[0] if isinstance(self.seed, int) else torch.stack(orders, 1)
 
 
 def learn(
@@ -175,7 +209,7 @@ def learn(
             calibrate(network, scenario.tasks[index], index, schedule)
             keep_task(network, index)
             learner.end_task(scenario.tasks[index], index)
-            yield Event(Moment.TASK, index, schedule.epochs - 1, math.nan, Position(index + 1))
+            yield Event(Moment.TASK, index, schedule.epochs - 1, (math.nan,), Position(index + 1))
     finally:
         for module, mode in modes:
             module.training = mode
@@ -210,8 +244,7 @@ def calibrate(network: nn.Module, task: Task, index: int, schedule: Schedule) ->
     """
     if not any(layer.policy.statistics is Statistics.RECALIBRATED for layer in normalizations(network)):
         return
-    order = torch.randperm(len(task.view), generator=generator(schedule.seed, Purpose.CALIBRATION, index))
-    inputs, _ = task.view.batch(order[: schedule.calibration_samples])
+    inputs, _ = task.view.batch(schedule.calibration_rows(task, index))
     recalibrate(network, inputs)
 
 
@@ -230,22 +263,28 @@ def _epoch(
         penalty = learner.penalty()
         loss = task_loss(network, task, rows)
         loss = loss if penalty is None else loss + penalty
-        value = loss.item()
-        if not math.isfinite(value):
-            raise NonFiniteLossError(
-                f"expected a finite loss, got {value} in {task.name!r} (task {at.task + 1}), epoch {at.epoch + 1}, "
-                f"step {at.step + 1}; lower the learning rate, or look for infinite values in the inputs"
-            )
+        losses = tuple(loss.detach().reshape(-1).tolist())
+        _require_finite(losses, task, at)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.sum().backward()
         optimizer.step()
         learner.after_step()
-        at = replace(at, step=at.step + 1, loss_sum=at.loss_sum + value)
-        yield Event(Moment.STEP, at.task, at.epoch, value, at)
+        at = at.after(losses)
+        yield Event(Moment.STEP, at.task, at.epoch, losses, at)
         network.train()  # whoever took the event may have evaluated
     _require_finite_weights(network, task)
-    mean = at.loss_sum / len(batches)
-    yield Event(Moment.EPOCH, at.task, at.epoch, mean, Position(at.task, at.epoch + 1))
+    means = tuple(total / len(batches) for total in at.loss_sums)
+    yield Event(Moment.EPOCH, at.task, at.epoch, means, Position(at.task, at.epoch + 1))
+
+
+def _require_finite(losses: tuple[float, ...], task: Task, at: Position) -> None:
+    if all(map(math.isfinite, losses)):
+        return
+    got = losses[0] if len(losses) == 1 else losses
+    raise NonFiniteLossError(
+        f"expected a finite loss, got {got} in {task.name!r} (task {at.task + 1}), epoch {at.epoch + 1}, step "
+        f"{at.step + 1}; lower the learning rate, or look for infinite values in the inputs"
+    )
 
 
 def _require_finite_weights(network: nn.Module, task: Task) -> None:
@@ -268,7 +307,8 @@ def task_loss(network: nn.Module, task: Task, rows: Tensor) -> Tensor:
         rows: `[batch]`: positions within the task's samples.
 
     Returns:
-        A scalar, without any learner's penalty.
+        A scalar without any learner's penalty; for a stack of networks, whose labels are `[batch, members]`, one loss
+        per member.
 
     Raises:
         ValueError: When a label lies outside the outputs.
@@ -277,9 +317,12 @@ def task_loss(network: nn.Module, task: Task, rows: Tensor) -> Tensor:
     logits = network(inputs)
     if task.outputs is not None:
         logits = logits[:, list(task.outputs)]
-    if int(labels.max()) >= logits.shape[1]:
+    outputs = logits.shape[1] // (labels.shape[1] if labels.dim() == 2 else 1)
+    if int(labels.max()) >= outputs:
         raise ValueError(
-            f"expected labels below {logits.shape[1]}, the outputs that learn {task.name!r}, got {int(labels.max())}; "
+            f"expected labels below {outputs}, the outputs that learn {task.name!r}, got {int(labels.max())}; "
             "give the network one output per class of the scenario"
         )
+    if labels.dim() == 2:
+        return member_cross_entropy(logits, labels)
     return functional.cross_entropy(logits, labels)

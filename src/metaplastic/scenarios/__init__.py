@@ -5,6 +5,7 @@ from metaplastic.scenarios.permuted import permuted
 from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test, UnionView, View
 from metaplastic.scenarios.sequence import sequence
 from metaplastic.scenarios.split import Increment, split
+from metaplastic.scenarios.stacked import StackedView, stacked
 from metaplastic.scenarios.stream import stream
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Increment",
     "IndexView",
     "Scenario",
+    "StackedView",
     "Task",
     "Test",
     "UnionView",
@@ -20,5 +22,6 @@ __all__ = [
     "permuted",
     "sequence",
     "split",
+    "stacked",
     "stream",
 ]

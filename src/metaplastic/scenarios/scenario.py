@@ -10,6 +10,9 @@ from torch import Tensor
 
 from metaplastic.data import Samples
 
+LAID_OUT_BYTES = 2**28
+"""Memory that tests may take to lie in the order in which they are shown."""
+
 
 @runtime_checkable
 class View(Protocol):
@@ -77,6 +80,11 @@ class IndexView:
         """Return the view with inputs shown as they are stored, not scaled."""
         return replace(self, scale=None)
 
+    def laid_out(self) -> "IndexView":
+        """Return the same view of a copy of its samples that lies as it shows them."""
+        inputs, labels = replace(self, scale=None).batch(torch.arange(len(self)))
+        return IndexView(Samples(inputs, labels), self.scale)
+
     def to(self, device: torch.device) -> "IndexView":
         """Move the view; tensors that are already there are not copied.
 
@@ -136,11 +144,11 @@ class UnionView:
     @property
     def unit_of_bytes(self) -> float | None:
         """What one step of a byte is worth to a network; None where views differ or are not stored as bytes."""
-        return _common_unit(self.views)
+        return common_unit(self.views)
 
     def stored(self) -> "UnionView":
         """Return the union with inputs shown as they are stored, not scaled."""
-        return UnionView(tuple(_stored(view) for view in self.views))
+        return UnionView(tuple(stored(view) for view in self.views))
 
     def to(self, device: torch.device) -> "UnionView":
         """Move the views.
@@ -154,13 +162,43 @@ class UnionView:
         return UnionView(tuple(view.to(device) for view in self.views))
 
 
-def _common_unit(views: Iterable[View]) -> float | None:
-    units = {view.unit_of_bytes if isinstance(view, IndexView | UnionView) else None for view in views}
+@runtime_checkable
+class StoredView(View, Protocol):
+    """A view that can show its inputs as they are stored."""
+
+    @property
+    def unit_of_bytes(self) -> float | None:
+        """What one step of a byte is worth to a network; None where inputs are not stored as bytes."""
+        ...
+
+    def stored(self) -> View:
+        """Return the view with inputs shown as they are stored, not scaled."""
+        ...
+
+
+def common_unit(views: Iterable[View]) -> float | None:
+    """Find the unit of the bytes of several views.
+
+    Args:
+        views: Any views.
+
+    Returns:
+        What one step of a byte is worth; None unless all hold bytes of one unit.
+    """
+    units = {view.unit_of_bytes if isinstance(view, StoredView) else None for view in views}
     return units.pop() if len(units) == 1 else None
 
 
-def _stored(view: View) -> View:
-    return view.stored() if isinstance(view, IndexView | UnionView) else view
+def stored(view: View) -> View:
+    """Show the inputs of a view as they are stored, where it can.
+
+    Args:
+        view: Any view.
+
+    Returns:
+        The view, not scaled.
+    """
+    return view.stored() if isinstance(view, StoredView) else view
 
 
 @dataclass(frozen=True)
@@ -307,15 +345,24 @@ class Scenario:
     @property
     def unit_of_bytes(self) -> float | None:
         """What one step of a byte is worth to a network; None unless all inputs are bytes of one unit."""
-        return _common_unit([task.view for task in self.tasks] + [test.view for test in self.tests])
+        return common_unit([task.view for task in self.tasks] + [test.view for test in self.tests])
 
     def stored(self) -> "Scenario":
         """Show inputs as they are stored: bytes stay bytes, for a network that takes them in `unit_of_bytes`.
 
         Returns:
-            The same scenario, with nothing copied.
+            The same scenario. Nothing is copied but the tests, which are passed over again and again in one order: they
+            are laid out in it where all together take no more than a quarter of a gigabyte.
         """
-        return self._with_views(_stored)
+        shown = self._with_views(stored)
+        indexed = [test.view for test in shown.tests if isinstance(test.view, IndexView)]
+        if sum(len(view) * view.samples.inputs[0].nbytes for view in indexed) > LAID_OUT_BYTES:
+            return shown
+        tests = (
+            replace(test, view=test.view.laid_out()) if isinstance(test.view, IndexView) else test
+            for test in shown.tests
+        )
+        return replace(shown, tests=tuple(tests))
 
     def _with_views(self, change: Callable[[View], View]) -> "Scenario":
         tasks = tuple(replace(task, view=change(task.view)) for task in self.tasks)

@@ -1,0 +1,91 @@
+"""Follow a training to its end, keeping the records of what happened."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from metaplastic.experiments.config import Config, Unit
+from metaplastic.experiments.interrupt import Interrupted, deferred_interrupt
+from metaplastic.experiments.progress import TrainingProgress
+from metaplastic.experiments.record import Record
+from metaplastic.experiments.trial import Line, Trial
+from metaplastic.learners import Event, Moment, NonFiniteLossError
+
+Happening = tuple[Event, Sequence[Line | None]]
+"""An event, and what each of the trials that are trained together measured at it."""
+
+
+def begin(trials: Sequence[Trial], records: Sequence[Record], engine: Line) -> None:
+    """Measure untrained networks, and keep them, so that there is a checkpoint from the first moment on.
+
+    Args:
+        trials: The trainings.
+        records: Their records.
+        engine: What they are computed with.
+    """
+    for trial, record in zip(trials, records, strict=True):
+        record.append(trial.begin() | {"engine": engine})
+        record.save_checkpoint(trial)
+
+
+def carry_out(
+    happenings: Iterable[Happening],
+    trials: Sequence[Trial],
+    records: Sequence[Record],
+    *,
+    title: str,
+    again: str,
+    before_checkpoint: Callable[[], None] = lambda: None,
+    progress: bool | None = None,
+) -> None:
+    """Follow trials that are trained together to their end.
+
+    Args:
+        happenings: The training.
+        trials: What is trained, one network or several.
+        records: Their records, in the same order.
+        title: What the progress bar calls it.
+        again: The command that goes on with it after an interruption.
+        before_checkpoint: Called before checkpoints are written.
+        progress: Whether to show a progress bar; None shows it on a terminal.
+
+    Raises:
+        Interrupted: After Ctrl-C, with checkpoints written.
+        NonFiniteLossError: When training diverges; the last good checkpoints are kept.
+    """
+    due = _Interval(records[0].config)
+    with deferred_interrupt() as interrupt, TrainingProgress(trials[0], title, progress) as bar:
+        try:
+            for event, lines in happenings:
+                checkpoint = due(event) or interrupt.asked
+                if checkpoint:
+                    before_checkpoint()
+                for trial, record, line in zip(trials, records, lines, strict=True):
+                    if line:
+                        record.append(line)
+                    if event.moment is Moment.TASK:
+                        record.write_accuracy(trial.matrix)
+                    if checkpoint:
+                        record.save_checkpoint(trial)
+                if interrupt.asked:
+                    raise Interrupted(again)
+                bar.show(event, lines[0])
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(f"{error}. The last good checkpoint is kept in {records[0].folder}") from None
+    for trial, record in zip(trials, records, strict=True):
+        record.finish(trial)
+
+
+class _Interval:
+    """Tells at which events a checkpoint is due: at every task's end, and every so many steps or epochs."""
+
+    def __init__(self, config: Config) -> None:
+        self.every = config.running.checkpoint_every
+        self.moment = {Unit.STEP: Moment.STEP, Unit.EPOCH: Moment.EPOCH, Unit.TASK: Moment.TASK}[
+            config.running.checkpoint_unit
+        ]
+        self.passed = 0
+
+    def __call__(self, event: Event) -> bool:
+        if event.moment is not self.moment:
+            return event.moment is Moment.TASK and self.moment is not Moment.TASK
+        self.passed += 1
+        return self.passed % self.every == 0

@@ -1,0 +1,173 @@
+"""Several seeds of one experiment, trained as one stack of networks where that is faster."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metaplastic.experiments.build import build_optimizer
+from metaplastic.experiments.carry_out import Happening, begin, carry_out
+from metaplastic.experiments.config import Config, Family, Method
+from metaplastic.experiments.record import Record
+from metaplastic.experiments.run import Result, computing, make_trial, resume, run
+from metaplastic.experiments.trial import Line
+from metaplastic.learners import Event, accelerated, learn
+from metaplastic.nn import StackedMLP
+from metaplastic.scenarios import stacked
+
+WIDEST = 1024
+"""Hidden width up to which a stack trains faster than its members one after another; measured on two cores."""
+
+
+def can_stack(config: Config) -> bool:
+    """Tell whether networks of a configuration can be trained as a stack.
+
+    Args:
+        config: The experiment.
+
+    Returns:
+        True for fully connected binary networks without dropout, whose tasks train all outputs.
+    """
+    fits = config.network.family is Family.BINARY_MLP and config.network.dropout == 0
+    return fits and config.method is Method.FINETUNE and not hasattr(config.scenario, "increment")
+
+
+class Stack:
+    """Trials of one configuration but for their seeds, trained as one network.
+
+    Each trial's network holds views of the stack's parameters and statistics, and its optimizer views of the stack's
+    moments, so that every trial can be tested and saved as if it were alone. Its record is that of a run alone, and a
+    run that was stopped is gone on with alone.
+
+    Args:
+        configs: The configurations; they differ in nothing but the seed.
+        data_dir: Where the data lie; None looks where `load` looks.
+
+    Raises:
+        ValueError: When they differ in more, or cannot be stacked.
+    """
+
+    def __init__(self, configs: Sequence[Config], data_dir: Path | None = None) -> None:
+        first = configs[0]
+        if any(replace(config, seed=first.seed) != first for config in configs) or not can_stack(first):
+            raise ValueError(
+                "expected configurations of fully connected binary networks that differ in their seeds only, got "
+                f"{len(configs)} of {first.name!r} that do not; run them one after another"
+            )
+        self.config = first
+        self.trials = [make_trial(config, data_dir) for config in configs]
+        self.network = StackedMLP([trial.network for trial in self.trials])  # type: ignore[misc]
+        self.optimizer = build_optimizer(first, self.network)
+        for trial in self.trials:
+            trial.optimizer = build_optimizer(first, trial.network)  # of the parameters that it has now
+        self.schedule = replace(self.trials[0].schedule, seed=tuple(config.seed for config in configs))
+
+    @contextlib.contextmanager
+    def accelerated(self) -> Iterator[Line]:
+        """Compute with the engine that the configuration names, for a while.
+
+        Yields:
+            What the engine found to do, for the records.
+        """
+        running = self.config.running
+        scenario = stacked([trial.scenario for trial in self.trials])
+        with contextlib.ExitStack() as engines:
+            found = accelerated(self.network, self.optimizer, scenario, running.engine, running.precision)
+            self.scenario, chosen = engines.enter_context(found)
+            for trial in self.trials:
+                engines.enter_context(trial.accelerated(running.engine, running.precision, quiet=True))
+            yield chosen.as_json()
+
+    def run(self) -> Iterator[Happening]:
+        """Learn from the beginning to the end.
+
+        Yields:
+            Every event, with what each trial measured at it.
+        """
+        for event in learn(self.network, self.scenario, self.optimizer, schedule=self.schedule):
+            members = range(len(self.trials))
+            yield event, [self.trials[member].observe(_of_member(event, member)) for member in members]
+
+    def share_moments(self) -> None:
+        """Let every trial's optimizer see its part of the stack's state, as checkpoints need it."""
+        for member, trial in enumerate(self.trials):
+            for whole, part in zip(self.network.parameters(), trial.network.parameters(), strict=True):
+                state = self.optimizer.state.get(whole, {})
+                trial.optimizer.state[part] = {
+                    name: self.network.part(tensor, member) for name, tensor in state.items()
+                }
+
+
+def _of_member(event: Event, member: int) -> Event:
+    """Show an event of a stack as one of its members would have seen it alone."""
+
+    def own(numbers: tuple[float, ...]) -> tuple[float, ...]:
+        return numbers[member : member + 1] if len(numbers) > 1 else numbers
+
+    position = replace(event.position, loss_sums=own(event.position.loss_sums))
+    return replace(event, losses=own(event.losses), position=position)
+
+
+def run_seeds(
+    config: Config,
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    stack: bool | None = None,
+    data_dir: Path | None = None,
+    progress: bool | None = None,
+) -> list[Result]:
+    """Carry out an experiment for several seeds, each with a record of its own.
+
+    Args:
+        config: What to run.
+        seeds: The seeds, all different.
+        folder: Folder for the records, `seed0` and so on; those that are there already are gone on with.
+        stack: Whether to train those that are not there yet as one stack of networks; None does so where it is faster.
+        data_dir: Where the data lie; None looks where `load` looks.
+        progress: Whether to show a progress bar; None shows it on a terminal.
+
+    Returns:
+        A result per seed, in their order.
+
+    Raises:
+        ValueError: When there is no seed, or one comes twice.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
+    places = {seed: folder / f"seed{seed}" for seed in seeds}
+    fresh = [seed for seed in seeds if not (places[seed] / "config.json").exists()]
+    if stack is None:
+        stack = can_stack(config) and max(config.network.hidden, default=0) <= WIDEST
+    results: dict[int, Result] = {}
+    if stack and len(fresh) > 1:
+        results |= _run_stack([replace(config, seed=seed) for seed in fresh], folder, places, data_dir, progress)
+    for seed, place in places.items():
+        if seed in fresh and seed not in results:
+            results[seed] = run(replace(config, seed=seed), place, data_dir=data_dir, progress=progress)
+        elif seed not in fresh:
+            results[seed] = resume(place, data_dir=data_dir, progress=progress)
+    return [results[seed] for seed in seeds]
+
+
+def _run_stack(
+    configs: list[Config], folder: Path, places: dict[int, Path], data_dir: Path | None, progress: bool | None
+) -> dict[int, Result]:
+    with computing(configs[0].running.threads):
+        stack = Stack(configs, data_dir)
+        records = [Record.create(places[config.seed], config) for config in configs]
+        with stack.accelerated() as chosen:
+            begin(stack.trials, records, chosen)
+            carry_out(
+                stack.run(),
+                stack.trials,
+                records,
+                title=f"{configs[0].name}, {len(configs)} seeds at once",
+                again=f"the same command, which finds what is in {folder}",
+                before_checkpoint=stack.share_moments,
+                progress=progress,
+            )
+    return {
+        record.config.seed: Result(trial.matrix, trial.network, tuple(record.metrics()), record.folder)
+        for trial, record in zip(stack.trials, records, strict=True)
+    }
