@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metaplastic.data import Dataset, Samples, load, load_csv, load_folder, load_npz
     from metaplastic.evaluation import AccuracyMatrix
-    from metaplastic.experiments import Config, Record, Result, preset, resume, run, train
+    from metaplastic.experiments import Config, Record, Result, preset, resume, run, run_seeds, train
     from metaplastic.hidden_weight import HiddenWeight
-    from metaplastic.learners import FineTune, Joint, Learner
+    from metaplastic.learners import FineTune, Joint, Learner, accelerated
     from metaplastic.nn import (
         BinaryConv2d,
         BinaryConvNet,
@@ -53,6 +53,7 @@ __all__ = [
     "Scenario",
     "Statistics",
     "Tabulated",
+    "accelerated",
     "binarize",
     "consolidate",
     "evaluating",
@@ -68,6 +69,7 @@ __all__ = [
     "recalibrate",
     "resume",
     "run",
+    "run_seeds",
     "sequence",
     "split",
     "stream",

@@ -60,7 +60,8 @@ def test_products_of_bytes_are_exact_at_both_ends(width):
 def test_logits_and_losses_are_the_same_bits(scenario, norm, precision):
     plain, fast = network(norm=norm), network(norm=norm)
     rows = torch.arange(100)
-    with accelerated(fast, adam(fast), scenario, Engine.FAST, precision) as (shown, chosen):
+    with accelerated(fast, adam(fast), scenario, Engine.FAST, precision) as chosen:
+        shown = chosen.shown(scenario)
         assert (chosen.integer_layers, chosen.layers, chosen.bytes) == (3, 3, True)
         inputs = shown.tasks[0].view.batch(rows)[0]
         assert inputs.dtype is torch.uint8
@@ -80,7 +81,8 @@ def gradients(net, view, penalty=None):
 def test_gradients_are_the_same_up_to_the_precision(scenario, precision, error, penalty):
     plain, fast = network(norm="recalibrated"), network(norm="recalibrated")
     expected = gradients(plain, scenario.tasks[0].view, penalty)
-    with accelerated(fast, adam(fast), scenario, Engine.FAST, precision) as (shown, _):
+    with accelerated(fast, adam(fast), scenario, Engine.FAST, precision) as chosen:
+        shown = chosen.shown(scenario)
         for _ in range(2):  # the second time the buffers are used again
             got = gradients(fast, shown.tasks[0].view, penalty)
     for ours, theirs in zip(got, expected, strict=True):
@@ -92,7 +94,8 @@ def test_one_step_moves_the_same_weights_except_behind_a_tie(scenario):
     plain, fast = network(norm="recalibrated"), network(norm="recalibrated")
     step = next(learn(plain, scenario, adam(plain), schedule=Schedule(epochs=1)))
     optimizer = adam(fast)
-    with accelerated(fast, optimizer, scenario, Engine.FAST, Precision.EXACT) as (shown, _):
+    with accelerated(fast, optimizer, scenario, Engine.FAST, Precision.EXACT) as chosen:
+        shown = chosen.shown(scenario)
         assert next(learn(fast, shown, optimizer, schedule=Schedule(epochs=1))).loss == step.loss
     tied = _ties(network(norm="recalibrated"), scenario)
     layers = [layer for layer in plain.modules() if isinstance(layer, mp.BinaryLinear)]
@@ -121,7 +124,8 @@ def test_both_engines_count_the_same_correct_predictions(scenario):
     net = network()
     mp.train(net, scenario, adam(net), epochs=2)
     expected = count_correct(net, scenario)
-    with accelerated(net, adam(net), scenario) as (shown, _):
+    with accelerated(net, adam(net), scenario) as chosen:
+        shown = chosen.shown(scenario)
         assert count_correct(net, shown) == expected
         assert count_correct(net, shown, batch_size=7) == expected
     assert min(expected) > 100
@@ -143,7 +147,8 @@ def test_network_and_optimizer_are_left_as_they_were_found(scenario):
     expected = copy.deepcopy(net.state_dict())
 
     def interrupted():
-        with accelerated(net, optimizer, scenario) as (shown, _):
+        with accelerated(net, optimizer, scenario) as chosen:
+            shown = chosen.shown(scenario)
             inputs, labels = shown.tasks[0].view.batch(torch.arange(10))
             functional.cross_entropy(net(inputs), labels).backward()
             raise KeyboardInterrupt
@@ -168,7 +173,8 @@ def test_a_functional_call_computes_with_the_weights_that_it_brings(scenario):
 
 def test_a_copy_of_the_network_is_independent(scenario):
     net = network()
-    with accelerated(net, adam(net), scenario) as (shown, _):
+    with accelerated(net, adam(net), scenario) as chosen:
+        shown = chosen.shown(scenario)
         inputs = shown.tasks[0].view.batch(torch.arange(10))[0]
         expected = net(inputs).detach()
         twin = copy.deepcopy(net)
@@ -184,7 +190,8 @@ def test_a_frozen_network_learns_by_its_normalisation_only(scenario):
         parameter.requires_grad_(parameter.dim() == 1)
     before = [parameter.detach().clone() for parameter in net.parameters()]
     optimizer = adam(net)
-    with accelerated(net, optimizer, scenario) as (shown, _):
+    with accelerated(net, optimizer, scenario) as chosen:
+        shown = chosen.shown(scenario)
         list(learn(net, shown, optimizer, schedule=Schedule(epochs=1)))
     same = [torch.equal(old, new) for old, new in zip(before, net.parameters(), strict=True)]
     assert same == [parameter.dim() == 2 for parameter in net.parameters()]
@@ -208,7 +215,8 @@ def test_a_penalty_reaches_the_hidden_weights(scenario):
     for engine in Engine:
         net = network()
         optimizer = adam(net)
-        with accelerated(net, optimizer, scenario, engine) as (shown, _):
+        with accelerated(net, optimizer, scenario, engine) as chosen:
+            shown = chosen.shown(scenario)
             events = learn(net, shown, optimizer, Pull(net), schedule=Schedule(epochs=2))
             losses[engine] = [event.loss for event in events if event.moment is Moment.EPOCH]
     assert losses[Engine.FAST] == pytest.approx(losses[Engine.PLAIN], rel=0.05)
@@ -238,7 +246,8 @@ def test_other_networks_are_sped_up_as_far_as_they_allow(scenario, caplog, net, 
 def test_another_optimizer_gets_gradients_in_float32(scenario):
     net = network()
     optimizer = torch.optim.Adam(net.parameters())
-    with accelerated(net, optimizer, scenario) as (shown, chosen):
+    with accelerated(net, optimizer, scenario) as chosen:
+        shown = chosen.shown(scenario)
         assert (chosen.update, chosen.gradients, chosen.integer_layers) == ("optimizer", "float32", 3)
         list(learn(net, shown, optimizer, schedule=Schedule(epochs=1)))
 
@@ -247,9 +256,29 @@ def test_inputs_that_are_no_bytes_are_multiplied_in_float32(scenario):
     net = network()
     view = mp.Samples(torch.rand(200, 64), torch.arange(200) % 10)
     data = mp.Dataset("own", view, view, tuple("0123456789"))
-    with accelerated(net, adam(net), mp.stream(data, 2)) as (shown, chosen):
+    own = mp.stream(data, 2)
+    with accelerated(net, adam(net), own) as chosen:
+        shown = chosen.shown(own)
         assert (chosen.integer_layers, chosen.bytes) == (2, False)
         assert shown.tasks[0].view.batch(torch.arange(3))[0].dtype is torch.float32
+
+
+def test_a_loop_of_ones_own_is_sped_up_without_a_scenario(scenario):
+    losses = {}
+    for engine in Engine:
+        net = network()
+        optimizer = adam(net)
+        with mp.accelerated(net, optimizer, engine=engine) as chosen:
+            assert chosen.integer_layers == (2 if engine is Engine.FAST else 0)
+            for rows in torch.arange(1000).split(100):
+                inputs, labels = scenario.tasks[0].view.batch(rows)
+                optimizer.zero_grad()
+                loss = functional.cross_entropy(net(inputs), labels)
+                loss.backward()
+                optimizer.step()
+                losses.setdefault(engine, []).append(loss.item())
+    assert losses[Engine.FAST][0] == losses[Engine.PLAIN][0]
+    assert losses[Engine.FAST] == pytest.approx(losses[Engine.PLAIN], rel=0.3)
 
 
 def test_engines_and_precisions_asked_for_by_name_that_cannot_be_had_are_errors(scenario):
@@ -270,7 +299,8 @@ def test_what_is_not_finite_reaches_the_loss_or_is_found_at_the_end_of_the_epoch
 
     net = network(norm="recalibrated")
     optimizer = adam(net)
-    with accelerated(net, optimizer, scenario) as (shown, _):
+    with accelerated(net, optimizer, scenario) as chosen:
+        shown = chosen.shown(scenario)
         events = learn(net, shown, optimizer, schedule=Schedule(epochs=1))
         next(events)
         with torch.no_grad():

@@ -90,18 +90,19 @@ class Workload:
         return {"hidden": list(self.hidden), "batch_size": self.batch_size, "tasks": self.tasks, **more}
 
 
-def bench(work: Workload, say: Say) -> dict[str, Any]:
+def bench(work: Workload, say: Say, repeats: int = 15) -> dict[str, Any]:
     """Measure steps, their stages, tests, updates, memory and the machine.
 
     Args:
         work: What is measured.
         say: Told what is going on.
+        repeats: How often the machine's rates are measured.
 
     Returns:
         JSON values; times in seconds, each as median and quartiles over the rounds, ratios taken round by round.
     """
     say("the machine: products and memory")
-    machine = measure_machine(work.threads)
+    machine = measure_machine(work.threads, repeats)
     steps, memory, tests = _measure_steps(work, say)
     say(f"the update alone, {work.weights:,} weights")
     updates = _measure_updates(work)
@@ -123,12 +124,12 @@ def bench(work: Workload, say: Say) -> dict[str, Any]:
     }
 
 
-def measure_machine(threads: int, repeats: int = 15) -> dict[str, float]:
+def measure_machine(threads: int, repeats: int) -> dict[str, float]:
     """Measure what the machine can do.
 
     Args:
         threads: Threads to compute with.
-        repeats: How often; the best counts.
+        repeats: How often, at least twice; the upper quartile counts.
 
     Returns:
         Operations per second of products in float32, bfloat16 and int8, and bytes per second of memory.
@@ -305,9 +306,11 @@ class Curve:
             >>> round(Curve("width", (1, 2, 4, 8), (1.0, 4.0, 16.0, 64.0), (0, 0, 0, 0)).exponent((1, 4, 16, 64)), 6)
             2.0
         """
-        start = len(self.values) // 2 - (len(self.values) < 4)
-        x = [math.log(value) for value in self.values[max(0, start) :]]
-        y = [math.log(max(cost, 1e-9)) for cost in costs[max(0, start) :]]
+        upper = len(self.values) // 2 if len(self.values) > 3 else 0
+        if len(self.values) < 2:
+            return math.nan
+        x = [math.log(value) for value in self.values[upper:]]
+        y = [math.log(max(cost, 1e-9)) for cost in costs[upper:]]
         return statistics.linear_regression(x, y).slope
 
 

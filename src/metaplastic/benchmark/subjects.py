@@ -155,10 +155,10 @@ class Ours:
         groups = param_groups(self.network, METAPLASTICITY)
         self.optimizer = MetaplasticAdam(groups, lr=LR, weight_decay=DECAY)
         self.schedule = Schedule(epochs=1, batch_size=batch_size)
+        scenario = permuted(data, tasks)
         self.stack = contextlib.ExitStack()
-        self.scenario, self.chosen = self.stack.enter_context(
-            accelerated(self.network, self.optimizer, permuted(data, tasks), engine, precision)
-        )
+        self.chosen = self.stack.enter_context(accelerated(self.network, self.optimizer, scenario, engine, precision))
+        self.scenario = self.chosen.shown(scenario)
         self.steps = _loop_steps(self.network, self.scenario, self.optimizer, self.schedule)
         self.calibrated = False
 
@@ -222,9 +222,9 @@ class Stacked:
         optimizer = MetaplasticAdam(param_groups(network, METAPLASTICITY), lr=LR, weight_decay=DECAY)
         scenario = stacked([permuted(data, 1, seed=seed) for seed in range(members)])
         self.stack = contextlib.ExitStack()
-        shown, self.chosen = self.stack.enter_context(accelerated(network, optimizer, scenario))
+        self.chosen = self.stack.enter_context(accelerated(network, optimizer, scenario))
         schedule = Schedule(epochs=1, batch_size=batch_size, seed=tuple(range(members)))
-        self.steps = _loop_steps(network, shown, optimizer, schedule)
+        self.steps = _loop_steps(network, self.chosen.shown(scenario), optimizer, schedule)
 
     def step(self) -> Seconds:
         """Make one step of the loop, for all members."""

@@ -72,8 +72,10 @@ class Stack:
         running = self.config.running
         scenario = stacked([trial.scenario for trial in self.trials])
         with contextlib.ExitStack() as engines:
-            found = accelerated(self.network, self.optimizer, scenario, running.engine, running.precision)
-            self.scenario, chosen = engines.enter_context(found)
+            chosen = engines.enter_context(
+                accelerated(self.network, self.optimizer, scenario, running.engine, running.precision)
+            )
+            self.scenario = chosen.shown(scenario)
             for trial in self.trials:
                 engines.enter_context(trial.accelerated(running.engine, running.precision, quiet=True))
             yield chosen.as_json()

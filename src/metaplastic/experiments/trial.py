@@ -89,9 +89,9 @@ class Trial:
             What the engine found to do.
         """
         before = self.scenario
-        with accelerated(self.network, self.optimizer, before, engine, precision, quiet=quiet) as (shown, chosen):
+        with accelerated(self.network, self.optimizer, before, engine, precision, quiet=quiet) as chosen:
             try:
-                self.scenario = shown
+                self.scenario = chosen.shown(before)
                 yield chosen
             finally:
                 self.scenario = before

@@ -73,6 +73,17 @@ class Acceleration:
             f"layers{images}, gradients in {self.gradients}{together}"
         )
 
+    def shown(self, scenario: Scenario) -> Scenario:
+        """Show a scenario as the network takes it.
+
+        Args:
+            scenario: The scenario that the engine was given.
+
+        Returns:
+            The same with images as bytes, where the network takes those.
+        """
+        return scenario.stored() if self.bytes else scenario
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON values, for records."""
         return asdict(self)
@@ -82,40 +93,41 @@ class Acceleration:
 def accelerated(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    scenario: Scenario,
+    scenario: Scenario | None = None,
     engine: Engine | None = None,
     precision: Precision | None = None,
     *,
     quiet: bool = False,
-) -> Iterator[tuple[Scenario, Acceleration]]:
+) -> Iterator[Acceleration]:
     """Train and test a network with an engine, and leave network and optimizer as they were found.
 
-    What was found to do is logged in one line. Where nothing is asked for by name, whatever machine, network or
-    optimizer lack is done the plain way.
+    It serves any loop: what is called within the context is called as without it. What was found to do is logged in one
+    line. Where nothing is asked for by name, whatever machine, network or optimizer lack is done the plain way.
+
+    Within the context the gradient of a hidden weight is a buffer that is used again in every step, possibly in
+    bfloat16; copy what you want to keep. Gradients are to be cleared by `zero_grad()`, which drops them.
 
     Args:
         network: Any module; its `BinaryLinear` layers are sped up, and so is its update.
-        optimizer: Holds the network's parameters.
-        scenario: What is learned.
+        optimizer: Holds the network's parameters; those of this package are compiled.
+        scenario: What is learned, so that images can stay bytes; None in a loop that has its own data.
         engine: The engine; None takes the fast one as far as it goes.
         precision: How the fast engine multiplies gradients; None takes bfloat16 where the processor has it.
         quiet: Whether to log nothing of it.
 
     Yields:
-        The scenario as the network is to be given it within the context, and what was found to do.
+        What was found to do; its `shown` gives the scenario as the network takes it within the context.
 
     Raises:
         ValueError: When an engine or a precision is asked for by name that cannot be had.
 
     Example:
-        >>> from metaplastic.data import load
         >>> from metaplastic.optim import param_groups
-        >>> from metaplastic.scenarios import permuted
-        >>> net, scenario = BinaryMLP([64, 16, 10]), permuted(load("digits"), tasks=2)
-        >>> optimizer = MetaplasticAdam(param_groups(net))
-        >>> with accelerated(net, optimizer, scenario, Engine.PLAIN) as (scenario, chosen):
-        ...     print(chosen)
-        engine: plain, update: blocks
+        >>> net = BinaryMLP([64, 16, 10], norm="layer")
+        >>> optimizer = MetaplasticAdam(param_groups(net), lr=5e-3)
+        >>> with accelerated(net, optimizer, engine=Engine.FAST):
+        ...     net(torch.rand(8, 64)).square().mean().backward()
+        ...     optimizer.step()
     """
     ours = isinstance(optimizer, MetaplasticAdam | MetaplasticSGD)
     members = network.members if isinstance(network, StackedMLP) else 1
@@ -123,7 +135,7 @@ def accelerated(
         _require_float32(precision)
         chosen = Acceleration(engine, "blocks" if ours else "optimizer", members=members)
         logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
-        yield scenario, chosen
+        yield chosen
         return
     unit = _unit_of_bytes(network, scenario)
     layers = _integer_layers(network, takes_bytes=unit is not None)
@@ -144,7 +156,7 @@ def accelerated(
             members=members,
         )
         logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
-        yield scenario if unit is None else scenario.stored(), chosen
+        yield chosen
 
 
 def _require_float32(precision: Precision | None) -> None:
@@ -186,9 +198,9 @@ def multiplies_integers_fast() -> bool:
     return any(capabilities.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
-def _unit_of_bytes(network: nn.Module, scenario: Scenario) -> float | None:
+def _unit_of_bytes(network: nn.Module, scenario: Scenario | None) -> float | None:
     """Give the unit in which a network can take the bytes of a scenario; None where it cannot take them."""
-    first, unit = _first_layer(network), scenario.unit_of_bytes
+    first, unit = _first_layer(network), scenario.unit_of_bytes if scenario else None
     if unit is None or first is None or first.binarize_input or first not in _integer_layers(network, True):
         return None
     # Only a power of two commutes with the rounding of float32.
