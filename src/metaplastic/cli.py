@@ -338,6 +338,8 @@ def _bench(words: list[str]) -> None:
 
     from metaplastic import benchmark
 
+    if not options.out.parent.is_dir():
+        raise ValueError(f"expected a folder for {options.out}, got none at {options.out.parent}; make it first")
     console, notes = Console(), Console(stderr=True)
     work = benchmark.Workload(
         options.hidden, options.batch_size, rounds=options.rounds, threads=options.threads or os.cpu_count() or 1

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 import metaplastic as mp
 from metaplastic.learners import Engine, Moment, Schedule, WithoutHooks, accelerated, learn
+from metaplastic.learners.engine import has_fast_bfloat16, multiplies_integers_fast
 from metaplastic.nn import (
     CIFAR_STREAM_BLOCKS,
     BinaryConvNet,
@@ -20,6 +21,10 @@ from metaplastic.nn import (
 )
 from metaplastic.nn.integer_product import integer_mm_bytes
 
+pytestmark = pytest.mark.skipif(
+    not (multiplies_integers_fast() and has_fast_bfloat16()),
+    reason="the processor has no instructions for products of bytes and bfloat16, so the fast engine makes none",
+)
 RANDOM = torch.Generator().manual_seed(5)
 
 
@@ -43,6 +48,13 @@ def test_integer_products_are_exact(width, batch, outputs):
     left = torch.randint(-128, 128, (batch, width), dtype=torch.int8, generator=RANDOM)
     right = torch.randint(-1, 2, (outputs, width), dtype=torch.int8, generator=RANDOM)
     assert torch.equal(integer_mm(left, right), (left.long() @ right.long().t()).int())
+
+
+def test_products_of_large_weights_are_exact():
+    """Where the weight stands on the left."""
+    left = torch.randint(-128, 128, (5, 2048), dtype=torch.int8, generator=RANDOM)
+    right = torch.randint(-1, 2, (4096, 2048), dtype=torch.int8, generator=RANDOM)
+    assert torch.equal(integer_mm(left, right), (left.double() @ right.double().t()).int())
 
 
 @pytest.mark.parametrize("width", [1, 3, 64, 784])
@@ -171,15 +183,65 @@ def test_a_functional_call_computes_with_the_weights_that_it_brings(scenario):
         assert torch.equal(torch.func.functional_call(net, other, (inputs,)), expected)
 
 
+def test_numbers_given_to_a_layer_of_bytes_are_multiplied_as_numbers(scenario):
+    net = network()
+    inputs = scenario.tasks[0].view.batch(torch.arange(10))[0]
+    expected = net(inputs)
+    with accelerated(net, adam(net), scenario) as chosen:
+        assert chosen.bytes
+        assert torch.equal(net(inputs), expected)
+
+
+@pytest.mark.parametrize("shape", [(48,), (2, 48), (2, 3, 48)])
+def test_inputs_of_any_shape_are_multiplied(scenario, shape):
+    net = network()
+    x = torch.randn(shape, generator=RANDOM)
+    expected = net.layers[2](x)
+    with accelerated(net, adam(net), scenario):
+        assert torch.equal(net.layers[2](x), expected)
+
+
+def test_transforms_of_functions_take_the_plain_product(scenario):
+    net = network()
+    x = torch.randn(5, 64, generator=RANDOM)
+    expected = torch.func.vmap(net.layers[2])(torch.ones(5, 48))
+    jacobian = torch.func.jacrev(lambda x: net(x[None])[0])(x[0])
+    with accelerated(net, adam(net), scenario):
+        assert torch.equal(torch.func.vmap(net.layers[2])(torch.ones(5, 48)), expected)
+        assert torch.equal(torch.func.jacrev(lambda x: net(x[None])[0])(x[0]), jacobian)
+
+
+def test_weights_that_are_replaced_are_noticed(scenario):
+    net, other = network(), network(seed=9)
+    with accelerated(net, adam(net), scenario) as chosen:
+        inputs = chosen.shown(scenario).tasks[0].view.batch(torch.arange(10))[0]
+        net(inputs)
+        torch.nn.utils.vector_to_parameters(torch.nn.utils.parameters_to_vector(other.parameters()), net.parameters())
+        shown = net(inputs)
+    assert torch.equal(shown, other(scenario.tasks[0].view.batch(torch.arange(10))[0]))
+
+
+def test_a_copy_of_the_network_learns_by_itself(scenario):
+    net = network()
+    optimizer = adam(net)
+    with accelerated(net, optimizer, scenario) as chosen:
+        next(learn(net, chosen.shown(scenario), optimizer, schedule=Schedule(epochs=1)))
+        twin = copy.deepcopy(net)
+        twin.load_state_dict(network(seed=9).state_dict())
+        inputs = scenario.tasks[0].view.batch(torch.arange(10))[0]
+        assert torch.equal(twin(inputs), network(seed=9)(inputs))
+        twin(inputs).sum().backward()
+        assert all(parameter.grad.dtype is torch.float32 for parameter in twin.parameters())
+
+
 def test_a_copy_of_the_network_is_independent(scenario):
     net = network()
-    with accelerated(net, adam(net), scenario) as chosen:
-        shown = chosen.shown(scenario)
-        inputs = shown.tasks[0].view.batch(torch.arange(10))[0]
+    inputs = scenario.tasks[0].view.batch(torch.arange(10))[0]
+    with accelerated(net, adam(net), scenario):
         expected = net(inputs).detach()
         twin = copy.deepcopy(net)
         with torch.no_grad():
-            twin.layers[0].weight.neg_()
+            twin.layers[2].weight.neg_()
         assert torch.equal(net(inputs), expected)
         assert not torch.equal(twin(inputs), expected)
 
@@ -252,6 +314,40 @@ def test_another_optimizer_gets_gradients_in_float32(scenario):
         list(learn(net, shown, optimizer, schedule=Schedule(epochs=1)))
 
 
+def test_an_optimizer_of_ours_that_holds_a_part_leaves_gradients_in_float32(scenario):
+    net = network()
+    ours = mp.MetaplasticAdam([net.layers[0].weight])
+    rest = torch.optim.Adam([parameter for parameter in net.parameters() if parameter is not net.layers[0].weight])
+    with accelerated(net, ours, scenario) as chosen:
+        assert chosen.gradients == "float32"
+        inputs, labels = chosen.shown(scenario).tasks[0].view.batch(torch.arange(10))
+        functional.cross_entropy(net(inputs), labels).backward()
+        ours.step()
+        rest.step()
+
+
+def test_a_network_that_changes_its_input_is_given_numbers(scenario):
+    class Centred(mp.BinaryMLP):
+        def forward(self, x):
+            return super().forward(x - 0.5)
+
+    net, hooked = Centred([64, 16, 10], norm="layer"), network()
+    hooked.register_forward_pre_hook(lambda module, inputs: (inputs[0] * 2,))
+    for one in (net, hooked):
+        with accelerated(one, adam(one), scenario) as chosen:
+            assert not chosen.bytes
+            assert chosen.shown(scenario) is scenario
+
+
+def test_the_plain_engine_compiles_nothing(scenario):
+    net = network()
+    optimizer = adam(net, fused=True)
+    with accelerated(net, optimizer, scenario, Engine.PLAIN) as chosen:
+        assert (chosen.update, optimizer.fused) == ("blocks", False)
+    assert optimizer.fused
+    assert copy.deepcopy(optimizer).fused
+
+
 def test_inputs_that_are_no_bytes_are_multiplied_in_float32(scenario):
     net = network()
     view = mp.Samples(torch.rand(200, 64), torch.arange(200) % 10)
@@ -313,6 +409,7 @@ def test_a_gradient_that_was_kept_is_added_to():
     weight = mp.HiddenWeight(torch.randn(3, 4, generator=RANDOM))
     weight.grad_dtype = torch.bfloat16
     product = IntegerProduct(weight, Precision.FAST, clipped_straight_through)
+    assert product.serves(weight, torch.zeros(5, 4))
     x = torch.randn(5, 4, generator=RANDOM)
     product(x).sum().backward()
     once = weight.grad.clone()

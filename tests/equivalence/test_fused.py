@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metaplastic.hidden_weight import HiddenWeight
-from metaplastic.optim import CONSOLIDATION_FUNCTIONS, MetaplasticAdam, MetaplasticSGD, TanhSquared
+from metaplastic.optim import CONSOLIDATION_FUNCTIONS, MetaplasticAdam, MetaplasticSGD, Tabulated, TanhSquared
 from metaplastic.optim import fused as fusion
 from metaplastic.storage import BinaryCopies
 
@@ -48,7 +48,7 @@ def test_in_float32_they_differ_by_rounding_only():
 
 def test_a_large_parameter_is_moved_from_end_to_end():
     """Beyond the size that is split among threads, and no multiple of what a vector holds."""
-    ones = [HiddenWeight(torch.ones(1000003)) for _ in range(2)]
+    ones = [HiddenWeight(torch.ones(2**21 + 3)) for _ in range(2)]
     for weight, is_fused in zip(ones, (False, True), strict=True):
         weight.grad = torch.linspace(-1, 1, weight.numel())
         MetaplasticAdam([weight], fused=is_fused).step()
@@ -77,7 +77,7 @@ def test_the_pass_writes_the_binary_copies_and_says_so():
     weight.grad = weights((37, 5), torch.float32).flip(0)
     before = copies.integer().clone()
     optimizer.step()
-    assert copies._version == weight._version, "the copies are up to date without being written again"
+    assert copies._written == (weight._version, weight.data_ptr()), "they are up to date without being written again"
     signs = torch.where(weight >= 0, 1.0, -1.0)
     assert torch.equal(copies.integer().float(), signs)
     assert torch.equal(copies.half().float(), signs)
@@ -104,12 +104,12 @@ def test_without_a_compiler_steps_are_made_in_blocks_and_it_is_said_once(monkeyp
         raise RuntimeError("no C++ compiler")
 
     monkeypatch.setattr(torch, "compile", lambda *arguments, **options: broken)
-    fusion.fused_pass.cache_clear()
+    fusion._compiled.cache_clear()
     with caplog.at_level(logging.WARNING, logger="metaplastic"):
         plain, _ = trained(RULES["adam"])
         fallen, optimizer = trained(RULES["adam"], fused=True)
         assert not optimizer.compile()
-    fusion.fused_pass.cache_clear()
+    fusion._compiled.cache_clear()
     assert torch.equal(plain, fallen)
     said = [record.getMessage() for record in caplog.records if record.name == "metaplastic"]
     assert said == ["the update is not compiled but made in blocks, more slowly: RuntimeError: no C++ compiler"]
@@ -124,6 +124,41 @@ def test_a_function_that_cannot_be_compiled_is_no_error(caplog):
     assert not optimizer.compile()
     assert torch.equal(weight, trained(RULES["adam"])[0])
     assert "made in blocks" in caplog.text
+
+
+def test_a_function_without_a_hash_is_no_error(caplog):
+    class Listed:
+        __hash__ = None
+
+        def __call__(self, hidden, metaplasticity):
+            return TanhSquared()(hidden, metaplasticity)
+
+    with caplog.at_level(logging.WARNING, logger="metaplastic"):
+        weight, optimizer = trained(RULES["adam"], consolidation=Listed(), fused=True)
+    assert not optimizer.compile()
+    assert torch.equal(weight, trained(RULES["adam"])[0])
+    assert caplog.text.count("Listed has no hash") == 1
+
+
+def test_a_measured_curve_is_fused_or_made_in_blocks():
+    curve = Tabulated(states=(0.0, 1.0, 3.0), relative_steps=(1.0, 0.5, 0.0))
+    plain, _ = trained(RULES["adam"], consolidation=curve)
+    fused, _ = trained(RULES["adam"], consolidation=curve, fused=True)
+    torch.testing.assert_close(fused, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_another_number_of_threads_is_no_error():
+    weight = HiddenWeight(torch.ones(100))
+    optimizer = MetaplasticAdam([weight], fused=True)
+    before = torch.get_num_threads()
+    try:
+        for threads in (before, before + 1, before):
+            torch.set_num_threads(threads)
+            weight.grad = torch.ones(100)
+            optimizer.step()
+    finally:
+        torch.set_num_threads(before)
+    assert optimizer.state[weight]["step"] == 3
 
 
 def test_a_parameter_that_does_not_lie_in_one_piece_is_moved_all_the_same():

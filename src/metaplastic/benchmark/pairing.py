@@ -6,7 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,14 +32,11 @@ class SubjectSpec:
 
 
 class Worker:
-    """A subject in its process.
+    """A subject in its process, which is still starting: `wait` for it before anything is measured.
 
     Args:
         spec: What it holds.
         threads: Threads it computes with.
-
-    Raises:
-        RuntimeError: When the process ends before it is ready, with what it said.
     """
 
     def __init__(self, spec: SubjectSpec, threads: int) -> None:
@@ -51,8 +48,16 @@ class Worker:
             text=True,
             env={**os.environ, **spec.environment},
         )
-        self.ready = self._answer()
+        self.ready: dict[str, Any] = {}
         self.peak = 0
+
+    def wait(self) -> None:
+        """Wait until the subject is ready.
+
+        Raises:
+            RuntimeError: When the process ends before.
+        """
+        self.ready = self._answer()
 
     def measure(self, verb: str, repeats: int = 1) -> list[dict[str, float]]:
         """Do something some times.
@@ -105,6 +110,8 @@ def working(specs: Mapping[str, SubjectSpec], threads: int) -> Iterator[dict[str
     try:
         for name, spec in specs.items():
             workers[name] = Worker(spec, threads)
+        for worker in workers.values():
+            worker.wait()
         yield workers
     finally:
         for worker in workers.values():
@@ -115,9 +122,7 @@ Rounds = dict[str, dict[str, list[float]]]
 """What was measured, by subject and name: one number a round."""
 
 
-def take_turns(
-    workers: Mapping[str, Worker], verb: str, rounds: int, repeats: int, after: Callable[[], None] = lambda: None
-) -> Rounds:
+def take_turns(workers: Mapping[str, Worker], verb: str, rounds: int, repeats: int) -> Rounds:
     """Let all subjects do the same in turn, after a first round that does not count.
 
     Args:
@@ -125,7 +130,6 @@ def take_turns(
         verb: What they do.
         rounds: Rounds that count.
         repeats: How often each does it in a round; the median counts.
-        after: Called after each round.
 
     Returns:
         The medians of each round.
@@ -137,7 +141,6 @@ def take_turns(
             for what in measured[0] if count else ():
                 median = statistics.median(one[what] for one in measured)
                 found[name].setdefault(what, []).append(median)
-        after()
     return found
 
 

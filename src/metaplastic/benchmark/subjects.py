@@ -282,16 +282,17 @@ class Machine:
     Args:
         size: Side of the matrices.
         rows: Rows of the left ones.
+        stream: Elements of the tensors of the pass, in float32: far more than any cache holds.
     """
 
-    def __init__(self, size: int = 4096, rows: int = 1000) -> None:
+    def __init__(self, size: int = 4096, rows: int = 1000, stream: int = 100_000_000) -> None:
         signs = torch.randint(0, 2, (rows, size)).mul_(2).sub_(1)
         weights = torch.randint(0, 2, (size, size)).mul_(2).sub_(1)
         self.operations = 2 * rows * size * size
         self.operands = {
             dtype: (signs.to(dtype), weights.to(dtype)) for dtype in (torch.float32, torch.bfloat16, torch.int8)
         }
-        self.streams = [torch.ones(20_000_000) for _ in range(2)]
+        self.streams = [torch.ones(stream) for _ in range(2)]
 
     def rates(self) -> dict[str, float]:
         """Measure once: operations per second by type, and bytes per second of a pass that adds to what it reads."""

@@ -55,7 +55,8 @@ def carry_out(
     with deferred_interrupt() as interrupt, TrainingProgress(trials[0], title, progress) as bar:
         try:
             for event, lines in happenings:
-                checkpoint = due(event) or interrupt.asked
+                stop = interrupt.asked  # read once: it may be asked for while the lines are written
+                checkpoint = due(event) or stop
                 if checkpoint:
                     before_checkpoint()
                 for trial, record, line in zip(trials, records, lines, strict=True):
@@ -65,17 +66,21 @@ def carry_out(
                         record.write_accuracy(trial.matrix)
                     if checkpoint:
                         record.save_checkpoint(trial)
-                if interrupt.asked:
+                if stop:
                     raise Interrupted(again)
                 bar.show(event, lines[0])
         except NonFiniteLossError as error:
-            raise NonFiniteLossError(f"{error}. The last good checkpoint is kept in {records[0].folder}") from None
+            folders = ", ".join(str(record.folder) for record in records)
+            raise NonFiniteLossError(f"{error}. The last good checkpoint is kept in {folders}") from None
     for trial, record in zip(trials, records, strict=True):
         record.finish(trial)
 
 
 class _Interval:
-    """Tells at which events a checkpoint is due: at every task's end, and every so many steps or epochs."""
+    """Tells at which events a checkpoint is due.
+
+    It is every so many steps, epochs or tasks; where steps or epochs are counted, at the end of every task too.
+    """
 
     def __init__(self, config: Config) -> None:
         self.every = config.running.checkpoint_every

@@ -192,7 +192,7 @@ class Record:
             return False
         tensors, metadata = _read_tensors(path)
         state = _state(metadata, path)
-        if state["config"] != to_json(self.config):
+        if from_json(state["config"]) != self.config:
             raise ValueError(
                 f"expected the configuration that {path} was written under, got another in config.json: it was changed "
                 "since; put it back, or begin a new run with it by --from"
@@ -204,8 +204,7 @@ class Record:
             )
         torch.set_num_threads(state["threads"])
         matrix = AccuracyMatrix.from_csv(state["accuracy"])
-        position = state["position"]
-        trial.restore(tensors, Position(**position | {"loss_sums": tuple(position["loss_sums"])}), matrix)
+        trial.restore(tensors, _position(state["position"]), matrix)
         # Lines written after the checkpoint describe steps that will be made again.
         kept = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)[: state["lines"]]
         write_text(self.folder / "metrics.jsonl", "".join(kept))
@@ -324,6 +323,12 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(
             f"expected a checkpoint in {path}, got a damaged or foreign file ({error}); remove it to begin again"
         ) from error
+
+
+def _position(plain: dict[str, Any]) -> Position:
+    """Read where training stood; earlier versions wrote one sum of losses, as there were no stacks."""
+    sums = plain["loss_sums"] if "loss_sums" in plain else [plain["loss_sum"]]
+    return Position(plain["task"], plain["epoch"], plain["step"], tuple(sums))
 
 
 def _state(metadata: dict[str, str], path: Path) -> dict[str, Any]:

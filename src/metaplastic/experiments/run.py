@@ -132,8 +132,8 @@ def run(
     """
     with computing(config.running.threads):
         trial = make_trial(config, data_dir)
-        record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
         with trial.accelerated(config.running.engine, config.running.precision) as chosen:
+            record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
             begin([trial], [record], chosen.as_json())
             return _carry_out(trial, record, progress)
 

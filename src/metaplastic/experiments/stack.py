@@ -11,8 +11,8 @@ from metaplastic.experiments.config import Config, Family, Method
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import Result, computing, make_trial, resume, run
 from metaplastic.experiments.trial import Line
-from metaplastic.learners import Event, accelerated, learn
-from metaplastic.nn import StackedMLP
+from metaplastic.learners import Event, Moment, NonFiniteLossError, accelerated, learn
+from metaplastic.nn import StackedMLP, keep_task
 from metaplastic.scenarios import stacked
 
 WIDEST = 1024
@@ -86,8 +86,11 @@ class Stack:
         Yields:
             Every event, with what each trial measured at it.
         """
+        members = range(len(self.trials))
         for event in learn(self.network, self.scenario, self.optimizer, schedule=self.schedule):
-            members = range(len(self.trials))
+            if event.moment is Moment.TASK:
+                for trial in self.trials:
+                    keep_task(trial.network, event.task)  # what the loop kept is the stack's, and members are tested
             yield event, [self.trials[member].observe(_of_member(event, member)) for member in members]
 
     def share_moments(self) -> None:
@@ -133,22 +136,35 @@ def run_seeds(
         A result per seed, in their order.
 
     Raises:
-        ValueError: When there is no seed, or one comes twice.
+        ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
+        NonFiniteLossError: When a training diverged; all others were carried out before.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
     places = {seed: folder / f"seed{seed}" for seed in seeds}
     fresh = [seed for seed in seeds if not (places[seed] / "config.json").exists()]
+    for seed in set(seeds) - set(fresh):
+        if Record(places[seed]).config != replace(config, seed=seed):
+            raise ValueError(
+                f"expected in {places[seed]} a record of what is to be run, got one of another configuration; choose "
+                "another folder with --out"
+            )
     if stack is None:
         stack = can_stack(config) and max(config.network.hidden, default=0) <= WIDEST
     results: dict[int, Result] = {}
     if stack and len(fresh) > 1:
         results |= _run_stack([replace(config, seed=seed) for seed in fresh], folder, places, data_dir, progress)
-    for seed, place in places.items():
-        if seed in fresh and seed not in results:
-            results[seed] = run(replace(config, seed=seed), place, data_dir=data_dir, progress=progress)
-        elif seed not in fresh:
-            results[seed] = resume(place, data_dir=data_dir, progress=progress)
+    diverged: NonFiniteLossError | None = None
+    for seed in (seed for seed in seeds if seed not in results):
+        try:
+            if seed in fresh:
+                results[seed] = run(replace(config, seed=seed), places[seed], data_dir=data_dir, progress=progress)
+            else:
+                results[seed] = resume(places[seed], data_dir=data_dir, progress=progress)
+        except NonFiniteLossError as error:
+            diverged = error
+    if diverged is not None:
+        raise diverged
     return [results[seed] for seed in seeds]
 
 
@@ -157,15 +173,15 @@ def _run_stack(
 ) -> dict[int, Result]:
     with computing(configs[0].running.threads):
         stack = Stack(configs, data_dir)
-        records = [Record.create(places[config.seed], config) for config in configs]
         with stack.accelerated() as chosen:
+            records = [Record.create(places[config.seed], config) for config in configs]
             begin(stack.trials, records, chosen)
             carry_out(
                 stack.run(),
                 stack.trials,
                 records,
                 title=f"{configs[0].name}, {len(configs)} seeds at once",
-                again=f"the same command, which finds what is in {folder}",
+                again=f"the same command with --out {folder}",
                 before_checkpoint=stack.share_moments,
                 progress=progress,
             )

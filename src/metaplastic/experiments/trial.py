@@ -118,6 +118,7 @@ class Trial:
         self.matrix = AccuracyMatrix(self.matrix.tests, self.matrix.totals, untrained=untrained)
         self.signs = self._signs()
         hidden = self._hidden_weights()
+        self._started = time.perf_counter()
         return {"event": "begin", "correct": correct, "layers": layer_report(hidden, hidden, self._attenuation())}
 
     def run(self) -> Iterator[tuple[Event, Line | None]]:

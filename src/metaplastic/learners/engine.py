@@ -105,7 +105,8 @@ def accelerated(
     line. Where nothing is asked for by name, whatever machine, network or optimizer lack is done the plain way.
 
     Within the context the gradient of a hidden weight is a buffer that is used again in every step, possibly in
-    bfloat16; copy what you want to keep. Gradients are to be cleared by `zero_grad()`, which drops them.
+    bfloat16; copy what you want to keep. `backward` adds to it; `torch.autograd.grad` for hidden weights, hooks on them
+    and gradients of gradients are not served. Gradients of hidden weights are dropped at both ends of the context.
 
     Args:
         network: Any module; its `BinaryLinear` layers are sped up, and so is its update.
@@ -135,11 +136,12 @@ def accelerated(
         _require_float32(precision)
         chosen = Acceleration(engine, "blocks" if ours else "optimizer", members=members)
         logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
-        yield chosen
+        with _fused_update(optimizer, [], wanted=False):
+            yield chosen
         return
     unit = _unit_of_bytes(network, scenario)
     layers = _integer_layers(network, takes_bytes=unit is not None)
-    precision = _possible_precision(precision, ours and bool(layers))
+    precision = _possible_precision(precision, ours and _holds(optimizer, layers))
     with _integer_products(layers, precision, unit), _fused_update(optimizer, layers) as fused:
         if engine is Engine.FAST and not fused:
             raise ValueError(
@@ -178,6 +180,12 @@ def _possible_precision(asked: Precision | None, possible: bool) -> Precision:
     return Precision.FAST if possible and has_fast_bfloat16() else Precision.EXACT
 
 
+def _holds(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer]) -> bool:
+    """Tell whether there are layers, and the optimizer moves the weights of all of them."""
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return bool(layers) and all(id(layer.weight) in held for layer in layers)
+
+
 def has_fast_bfloat16() -> bool:
     """Tell whether the processor multiplies bfloat16 faster than float32, by instructions of its own.
 
@@ -209,7 +217,8 @@ def _unit_of_bytes(network: nn.Module, scenario: Scenario | None) -> float | Non
 
 def _first_layer(network: nn.Module) -> BinaryLayer | None:
     """Find the layer that is given the network's input as it is, where the network is one that we know."""
-    first = network.layers[0] if isinstance(network, BinaryMLP | StackedMLP) else None
+    known = type(network) in (BinaryMLP, StackedMLP) and not network._forward_pre_hooks
+    first = network.get_submodule("layers.0") if known else None
     return first if isinstance(first, BinaryLinear | StackedLinear) else None
 
 
@@ -239,7 +248,7 @@ def _multiplies_integers(layer: BinaryLayer) -> bool:
 
 @contextlib.contextmanager
 def _integer_products(layers: list[BinaryLayer], precision: Precision, unit: float | None) -> Iterator[None]:
-    dtypes = [layer.weight.grad_dtype for layer in layers]
+    before = [(layer, layer.product, layer.weight.grad_dtype) for layer in layers]
     try:
         for layer in layers:
             layer.weight.grad, layer.weight.grad_dtype = None, precision.dtype
@@ -247,24 +256,23 @@ def _integer_products(layers: list[BinaryLayer], precision: Precision, unit: flo
                 layer.weight,
                 precision,
                 layer.input_pseudo_gradient,
-                unit=1.0 if unit is None else unit,
-                passes_gradient=layer.binarize_input,
+                unit=None if layer.binarize_input else unit,
             )
         yield
     finally:
-        for layer, dtype in zip(layers, dtypes, strict=True):
-            layer.product, layer.weight.grad, layer.weight.grad_dtype = None, None, dtype
+        for layer, product, dtype in before:
+            layer.product, layer.weight.grad, layer.weight.grad_dtype = product, None, dtype
 
 
 @contextlib.contextmanager
-def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer]) -> Iterator[bool]:
+def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer], wanted: bool = True) -> Iterator[bool]:
     if not isinstance(optimizer, MetaplasticAdam | MetaplasticSGD):
         yield False
         return
     before = optimizer.fused, optimizer.copies
     try:
         optimizer.copies = {layer.weight: layer.product.copies for layer in layers if layer.product is not None}
-        optimizer.fused = optimizer.compile()
+        optimizer.fused = wanted and optimizer.compile()
         yield optimizer.fused
     finally:
         optimizer.fused, optimizer.copies = before

@@ -17,7 +17,10 @@ from metaplastic.seeding import Purpose, generator
 
 
 class NonFiniteLossError(RuntimeError):
-    """The loss became infinite or not a number; the weights are those before the step that would have used it."""
+    """The loss became infinite or not a number, or a weight was found so at the end of an epoch.
+
+    In the first case the weights are those before the step that would have used the loss.
+    """
 
 
 class Moment(enum.StrEnum):

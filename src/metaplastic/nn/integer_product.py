@@ -51,8 +51,7 @@ class IntegerProduct:
         weight: `[out, in]` or `[members, out, in]`, the hidden weight.
         precision: How gradients are multiplied.
         pseudo_gradient: Stands in for the derivative of sign(x).
-        unit: The unit c of inputs of bytes.
-        passes_gradient: Whether gradients of activations will be asked for; the first layer needs none.
+        unit: The unit c of inputs of bytes, which pass no gradient on; None where the input is to be binarised.
 
     References:
         Courbariaux et al. 2016, arXiv 1602.02830, for the products; the layout of the buffers is ours.
@@ -64,14 +63,28 @@ class IntegerProduct:
         precision: Precision,
         pseudo_gradient: PseudoGradient,
         *,
-        unit: float = 1.0,
-        passes_gradient: bool = True,
+        unit: float | None = None,
     ) -> None:
         self.precision = precision
         self.pseudo_gradient = pseudo_gradient
         self.unit = unit
-        self.copies = BinaryCopies(weight, half=passes_gradient and precision is Precision.FAST)
+        # A layer of bytes passes no gradient on and would not need the bfloat16 copy; but so all layers are moved by one
+        # compiled pass, and to compile another takes longer than a copy ever will.
+        self.copies = BinaryCopies(weight, half=precision is Precision.FAST)
         self.gradient: Tensor | None = None
+
+    def serves(self, weight: Tensor, x: Tensor) -> bool:
+        """Tell whether a product is one that this was made for.
+
+        Args:
+            weight: A functional call puts other weights in the place of those that it was made for.
+            x: Bytes where it was made for bytes, else numbers to binarise.
+
+        Returns:
+            False where the plain product is to be used, as it is under the transforms of `torch.func`.
+        """
+        fits = (x.dtype is torch.uint8) == (self.unit is not None)
+        return fits and weight is self.copies.weight and not torch._C._are_functorch_transforms_active()
 
     def __call__(self, x: Shaped[Tensor, "... in"]) -> Float[Tensor, "... out"]:
         """Multiply activations by their signs, or bytes by their values.
@@ -82,10 +95,11 @@ class IntegerProduct:
         Returns:
             `[..., out]` in float32.
         """
-        product: type[torch.autograd.Function] = _ByteProduct if x.dtype is torch.uint8 else _SignProduct
+        product: type[torch.autograd.Function] = _SignProduct if self.unit is None else _ByteProduct
         # In training what is not finite must not be hidden by its sign: times zero it reaches the loss, and is caught.
         zero = self.copies.zero() if torch.is_grad_enabled() else None
-        return product.apply(x.flatten(0, -2), self.copies.weight, self, zero).unflatten(0, x.shape[:-1])
+        y = product.apply(x.reshape(-1, x.shape[-1]), self.copies.weight, self, zero)
+        return y.reshape(*x.shape[:-1], -1)
 
     def accumulate(self, gradient: Float[Tensor, "batch out"], x: Shaped[Tensor, "batch in"]) -> None:
         """Add the weight's gradient, gradient^T x, to `weight.grad`; both in the dtype of the precision.
@@ -149,16 +163,16 @@ class _SignProduct(torch.autograd.Function):
 class _ByteProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct, zero: Tensor | None) -> Tensor:
-        ctx.product = product
+        ctx.product, ctx.unit = product, product.unit or 1.0
         ctx.save_for_backward(x)
-        y = _floats(product.multiply(integer_mm_bytes, x, product.copies.integer())).mul_(product.unit)
+        y = _floats(product.multiply(integer_mm_bytes, x, product.copies.integer())).mul_(ctx.unit)
         return y if zero is None else y.add_(zero)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None]:
         product, (x,) = ctx.product, ctx.saved_tensors
         if ctx.needs_input_grad[1]:
-            gradient = (gradients[0] * product.unit).to(product.precision.dtype)
+            gradient = (gradients[0] * ctx.unit).to(product.precision.dtype)
             product.accumulate(gradient, x.to(gradient.dtype))
         return None, None, None, None
 

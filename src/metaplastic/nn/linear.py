@@ -1,5 +1,7 @@
 """Fully connected layers whose parameter is the hidden weight."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -82,12 +84,15 @@ class BinaryLinear(nn.Module):
                 f"expected an input of {self.in_features} features, got shape {tuple(x.shape)}; flatten images to "
                 "[batch, features] first"
             )
-        # A functional call puts other weights in place of those that the product was made for.
-        if self.product is not None and self.product.copies.weight is self.weight:
+        if self.product is not None and self.product.serves(self.weight, x):
             return self.product(x)
         if self.binarize_input:
             x = binarize(x, self.input_pseudo_gradient)
         return functional.linear(x, binarize(self.weight, self.weight_pseudo_gradient))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to an engine: a copy of the layer is not at work."""
+        return self.__dict__ | {"product": None}
 
     def extra_repr(self) -> str:
         """Show the widths and what happens to the input."""

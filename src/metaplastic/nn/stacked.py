@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
@@ -59,13 +60,17 @@ class StackedLinear(nn.Module):
         Returns:
             `[batch, members * out_features]`.
         """
-        if self.product is not None and self.product.copies.weight is self.weight:
+        if self.product is not None and self.product.serves(self.weight, x):
             return self.product(x)
         if self.binarize_input:
             x = binarize(x, self.input_pseudo_gradient)
         parts = x.unflatten(1, (self.members, self.in_features)).transpose(0, 1)
         weights = binarize(self.weight, self.weight_pseudo_gradient)
         return torch.bmm(parts, weights.transpose(1, 2)).transpose(0, 1).flatten(1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to an engine: a copy of the layer is not at work."""
+        return self.__dict__ | {"product": None}
 
     def extra_repr(self) -> str:
         """Show the number of members and their widths."""
@@ -147,13 +152,15 @@ def _stacked_normalization(layers: Sequence[Normalization]) -> Normalization:
     first, members = layers[0], len(layers)
     if any((layer.policy, layer.features) != (first.policy, first.features) for layer in layers):
         raise ValueError("expected normalisations of one policy and width to stack; stack equal networks only")
-    whole = Normalization(members * first.features, first.policy, groups=members)
+    whole = Normalization(members * first.features, first.policy, groups=members).to(first.mean)
     with torch.no_grad():
         for name in ("gain", "offset"):
-            if getattr(first, name) is not None:
-                getattr(whole, name).copy_(torch.cat([getattr(layer, name) for layer in layers]))
-                for layer, part in zip(layers, getattr(whole, name).detach().chunk(members), strict=True):
-                    setattr(layer, name, nn.Parameter(part))
+            parameter = getattr(first, name)
+            if parameter is not None:
+                stacked = getattr(whole, name).requires_grad_(parameter.requires_grad)
+                stacked.copy_(torch.cat([getattr(layer, name) for layer in layers]))
+                for layer, part in zip(layers, stacked.detach().chunk(members), strict=True):
+                    setattr(layer, name, nn.Parameter(part, parameter.requires_grad))
         for name in ("mean", "variance"):
             getattr(whole, name).copy_(torch.cat([getattr(layer, name) for layer in layers]))
             for layer, part in zip(layers, getattr(whole, name).chunk(members), strict=True):

@@ -4,7 +4,7 @@ import functools
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -40,6 +40,7 @@ class PassKind:
         dtype: Of the parameter and its moments.
         gradient_dtype: Of the gradient.
         copies: Types of the copies of the sign.
+        threads: Threads that torch computes with; the compiled code depends on it.
     """
 
     rule: UpdateRule
@@ -47,6 +48,7 @@ class PassKind:
     dtype: torch.dtype
     gradient_dtype: torch.dtype
     copies: tuple[torch.dtype, ...]
+    threads: int = field(default_factory=torch.get_num_threads)
 
 
 def numbers_of_step(size: float, eps: float, weight_decay: float, metaplasticity: float) -> Tensor:
@@ -54,17 +56,33 @@ def numbers_of_step(size: float, eps: float, weight_decay: float, metaplasticity
     return torch.tensor([size, eps, weight_decay, metaplasticity], dtype=torch.float64)
 
 
-# A few passes serve a process; more would mean that something which changes has become part of a kind.
-@functools.lru_cache(maxsize=64)
 def fused_pass(kind: PassKind) -> FusedPass | None:
-    """Compile a pass and try it, which takes some ten seconds the first time on a machine and two afterwards.
+    """Find a pass, or compile it: some ten seconds the first time on a machine, and two in a process afterwards.
 
     Args:
         kind: What it computes.
 
     Returns:
-        The pass; None where it cannot be compiled, which is said once.
+        The pass; None where it cannot be compiled, which is said once for each kind.
     """
+    try:
+        return _compiled(kind)
+    except TypeError:
+        return _without_hash(type(kind.consolidation).__name__)
+
+
+@functools.cache
+def _without_hash(name: str) -> None:
+    logger.warning(
+        "the update is not compiled but made in blocks, more slowly: %s has no hash to find its compiled pass by; make "
+        "it a frozen dataclass of hashable fields",
+        name,
+    )
+
+
+# A few passes serve a process; more would mean that something which changes has become part of a kind.
+@functools.lru_cache(maxsize=64)
+def _compiled(kind: PassKind) -> FusedPass | None:
     compiled = torch.compile(
         functools.partial(_pass, kind.rule, kind.consolidation),
         fullgraph=True,

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from metaplastic.choices import choose
+from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
 from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, numbers_of_step
 from metaplastic.optim.parameters import UnmarkedParameterWarning, is_damped, require_hidden_weights, unmarked
@@ -112,19 +113,19 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
         """Compile what fused steps will need, now rather than at the first of them.
 
         Returns:
-            Whether it could be compiled for every parameter that is large enough to matter.
+            Whether there is something to compile, and all of it could be.
         """
-        return all(
-            self._fused_pass(parameter, parameter.grad_dtype or parameter.dtype, group) is not None
+        passes = [
+            self._fused_pass(parameter, parameter.grad_dtype or parameter.dtype, group)
             for group in self.param_groups
             for parameter in group["params"]
-            if parameter.requires_grad and parameter.numel() > 1
-        )
+            if parameter.requires_grad and _can_fuse(parameter, group)
+        ]
+        return bool(passes) and all(found is not None for found in passes)
 
     def _fused_pass(self, parameter: Tensor, gradient_dtype: torch.dtype, group: dict[str, Any]) -> FusedPass | None:
         """Find the compiled pass for a parameter; None where there is none."""
-        # The compiler treats a single element as a constant, and flat views need what lies in one piece.
-        if parameter.numel() < 2 or not parameter.is_contiguous() or parameter.device.type != "cpu":
+        if not _can_fuse(parameter, group):
             return None
         copies = self.copies.get(parameter)
         kind = PassKind(
@@ -149,6 +150,9 @@ class _MetaplasticOptimizer(Optimizer, abc.ABC):
             UnmarkedParameterWarning,
             stacklevel=4,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"fused": self.fused}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -183,8 +187,7 @@ class MetaplasticAdam(_MetaplasticOptimizer):
         consolidation: Consolidation function f or its name, for groups that do not say.
         eps_placement: Where eps is added, for groups that do not say.
         fused: Whether a step is one compiled pass over a parameter, gradient and moments. It is as fast as memory
-            allows, some thirty times the published update; the pass is compiled at the first step. Where it cannot be,
-            steps are made as without it, which is logged once.
+            allows, and compiled at the first step. Where that cannot be, steps are made as without it, which is logged.
 
     Raises:
         ValueError: When an option is out of range, or no parameter is a hidden weight.
@@ -312,6 +315,14 @@ class MetaplasticSGD(_MetaplasticOptimizer):
 # A step is made in blocks of about so many elements: they stay in the cache, and their temporaries are small enough
 # for the allocator to hand out again, where large ones would be returned to the system and paid for in page faults.
 _BLOCK = 2**16
+
+
+def _can_fuse(parameter: Tensor, group: dict[str, Any]) -> bool:
+    """Tell whether a step of a parameter may be one compiled pass."""
+    # What is no hidden weight, gains and offsets, is moved in less time than a compiled pass takes to be called. The
+    # compiler treats a single element as a constant, and flat views need what lies in one piece.
+    worth = group["all_hidden"] or is_hidden_weight(parameter)
+    return worth and parameter.numel() > 1 and parameter.is_contiguous() and parameter.device.type == "cpu"
 
 
 def _move_in_blocks(

@@ -33,7 +33,7 @@ class UpdateRule(Protocol):
         ...
 
     def __call__(self, gradient: Tensor, moments: Sequence[Tensor], eps: float | Tensor, /) -> Tensor:
-        """Give the update U of W <- W - size U, a new tensor unless there are no moments."""
+        """Give the update U of W <- W - size U, which may be the gradient or a moment itself: do not write to it."""
         ...
 
 

@@ -11,8 +11,9 @@ class BinaryCopies:
     """Signs of a hidden weight as int8 and, where asked for, as bfloat16.
 
     Both hold -1 and +1 exactly. The copies follow the weight: whoever asks for them gets those of the weight as it
-    is, because every change in place counts up the version of a tensor. A fused optimizer writes them in the pass that
-    moves the weight and says so by `mark_written`; after any other change they are written anew when next asked for.
+    is, because a change in place counts up the version of a tensor and a replacement of its memory moves it. A fused
+    optimizer writes them in the pass that moves the weight and says so by `mark_written`; after any other change they
+    are written anew when next asked for. What is written in place through `weight.data` or through numpy is not seen.
 
     Args:
         weight: The hidden weight.
@@ -32,7 +33,7 @@ class BinaryCopies:
         self.weight = weight
         self._integer = allocate_stream(weight, 4, torch.int8)
         self._half = allocate_stream(weight, 5, torch.bfloat16) if half else None
-        self._version = -1
+        self._written: tuple[int, int] | None = None
         self._zero = torch.zeros(())
 
     def integer(self) -> Int8[Tensor, "..."]:
@@ -65,11 +66,14 @@ class BinaryCopies:
 
     def mark_written(self) -> None:
         """Say that every copy was written from the weight as it now is."""
-        self._version = self.weight._version
+        self._written = self._state()
+
+    def _state(self) -> tuple[int, int]:
+        return self.weight._version, self.weight.data_ptr()
 
     @torch.no_grad()
     def _follow(self) -> None:
-        if self._version == self.weight._version:
+        if self._written == self._state():
             return
         torch.ge(self.weight, 0, out=self._integer)
         self._integer.mul_(2).sub_(1)
