@@ -91,7 +91,6 @@ def compare(folder: Path) -> None:
     rows = {}
     for variant in list(VARIANTS)[1:]:
         rows[variant] = comparison(matrices[variant], matrices[REFERENCE], matrices[NOISE])
-        print(f"{variant}: {json.dumps(rows[variant])}")
     seeds = [one["seed"] for one in runs[REFERENCE]]
     summary = {"seeds": seeds, "epochs": found[0]["epochs"], "against": REFERENCE, "variants": rows}
     summary["final"] = {
@@ -99,6 +98,8 @@ def compare(folder: Path) -> None:
         for name, matrix in matrices.items()
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_text(folder / "report.md", report(summary))
+    print(report(summary))
     draw(runs, folder / "losses.png")
 
 
@@ -125,6 +126,32 @@ def comparison(ours: np.ndarray, plain: np.ndarray, noise: np.ndarray) -> dict[s
             else float(stats.ttest_rel(distance, noise_distance, alternative="greater").pvalue)
         ),
     }
+
+
+def report(summary: dict[str, Any]) -> str:
+    lines = [
+        f"Six permutations of MNIST, 784-1024-1024-10, m = 3, normalisation kept per task, {summary['epochs']} epoch a "
+        f"task, {len(summary['seeds'])} seeds. All differences are from the plain engine, paired by seed.",
+        "",
+        "| | final accuracy, % | difference | p, paired t-test | rms distance of the accuracy matrices | "
+        "p of being further apart than the noise |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, final in summary["final"].items():
+        cells = [f"{final['mean']:.1f} ± {final['sd']:.1f}", *[""] * 4]
+        if name in summary["variants"]:
+            one = summary["variants"][name]
+            cells[1:] = [
+                f"{one['final difference']:.2f} ± {one['final difference, sd']:.2f}",
+                f"{one['final difference, p of a paired t-test']:.2f}",
+                f"{one['rms distance of matrices']:.1f} ± {one['rms distance of matrices, sd']:.1f}",
+                "" if name == NOISE else f"{one['further apart than the noise, p of a one-sided paired t-test']:.2f}",
+            ]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    noise = (
+        "The row of inputs x (1 + 1e-6) is the noise of rounding: it is what the plain engine differs from itself by."
+    )
+    return "\n".join([*lines, "", noise]) + "\n"
 
 
 def draw(runs: dict[str, list[dict[str, Any]]], path: Path) -> None:

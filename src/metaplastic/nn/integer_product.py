@@ -68,8 +68,8 @@ class IntegerProduct:
         self.precision = precision
         self.pseudo_gradient = pseudo_gradient
         self.unit = unit
-        # A layer of bytes passes no gradient on and would not need the bfloat16 copy; but so all layers are moved by one
-        # compiled pass, and to compile another takes longer than a copy ever will.
+        # A layer of bytes passes no gradient on and needs no bfloat16 copy; but with one, all layers are moved by the
+        # same compiled pass, and to compile another would take longer than the copies ever will.
         self.copies = BinaryCopies(weight, half=precision is Precision.FAST)
         self.gradient: Tensor | None = None
 
