@@ -16,18 +16,20 @@ from metaplastic.benchmark.published import (
 )
 from metaplastic.benchmark.subjects import synthetic
 
-SIZES = [784, 48, 32, 10]
+SIZES = [784, 48, 10]
+"""One hidden layer, which sees numbers: sums of signs meet their batch mean exactly now and then, where a unit has no
+sign in the published code and +1 in ours."""
 
 
 @pytest.fixture
 def twins():
-    """The two networks with the same weights, in float64 so that ties with a batch mean do not tell them apart."""
+    """The two networks with the same weights, in float64."""
     theirs = PublishedNetwork(SIZES).double()
-    ours = mp.BinaryMLP(SIZES).double()
+    ours = mp.BinaryMLP(SIZES, generator=torch.Generator().manual_seed(1)).double()
     layers = [layer for layer in ours.layers if isinstance(layer, mp.BinaryLinear)]
     with torch.no_grad():
         for layer, twin in zip(layers, theirs.linear, strict=True):
-            layer.weight.copy_(twin.weight)
+            twin.weight.copy_(layer.weight)
     return theirs, ours, layers
 
 
