@@ -60,9 +60,9 @@ def test_epochs_are_measured_with_their_tests():
 
 def test_a_stack_is_measured_against_its_members():
     measured = bench_stack(TINY, 2, lambda _: None)
-    alone, stack = measured["seconds"]["alone"]["median"], measured["seconds"]["stack"]["median"]
-    assert measured["gain"]["low"] <= 2 * alone / stack * 1.5
-    assert measured["gain"]["median"] > 0
+    assert measured["members"] == 2
+    assert set(measured["seconds"]) == {"stack", "alone"}
+    assert 0 < measured["gain"]["low"] <= measured["gain"]["median"] <= measured["gain"]["high"]
 
 
 def test_curves_are_measured(monkeypatch):
