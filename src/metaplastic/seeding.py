@@ -19,6 +19,10 @@ class Purpose(enum.StrEnum):
     """Division of one data set into parts, or into training and test samples."""
     CALIBRATION = "calibration"
     """Training samples that normalisation statistics are taken from."""
+    FISHER = "fisher"
+    """Training samples, and their labels, that a Fisher information is estimated from."""
+    SHUFFLE = "shuffle"
+    """Which synapse gets whose importance in a random consolidation."""
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> torch.Generator:

@@ -9,13 +9,43 @@ from torch.nn import functional
 
 import metaplastic.learners
 from metaplastic.data import Dataset, Samples
-from metaplastic.learners import FineTune, Joint, Learner, Moment, Schedule, WithoutHooks, learn
+from metaplastic.learners import (
+    EWC,
+    FineTune,
+    Fisher,
+    FisherKind,
+    Joint,
+    Learner,
+    Moment,
+    Schedule,
+    SynapticIntelligence,
+    Weights,
+    WithoutHooks,
+    learn,
+    random_consolidation,
+)
 from metaplastic.nn import BinaryMLP
 from metaplastic.optim import MetaplasticAdam, param_groups
 from metaplastic.scenarios import Announced, Task, permuted
 
-LEARNERS = {"finetune": FineTune, "joint": Joint}
+LEARNERS = {
+    "finetune": lambda net, strength: FineTune(),
+    "joint": lambda net, strength: Joint(),
+    "ewc": lambda net, strength: EWC(net, strength),
+    "ewc on hidden weights": lambda net, strength: EWC(net, strength, weights=Weights.HIDDEN),
+    "online ewc": lambda net, strength: EWC(net, strength, Fisher(FisherKind.EXACT), decay=0.5),
+    "random consolidation": random_consolidation,
+    "si": SynapticIntelligence,
+    "si along binary weights": lambda net, strength: SynapticIntelligence(net, strength, path=Weights.BINARY),
+}
+"""Makers of learners from a network and a strength, which those without a penalty do not have."""
+
+WITHOUT_PENALTY = ("finetune", "joint")
 every_learner = pytest.mark.parametrize("build", LEARNERS.values(), ids=LEARNERS.keys())
+every_penalty = pytest.mark.parametrize(
+    "build",
+    [pytest.param(build, id=name) for name, build in LEARNERS.items() if name not in WITHOUT_PENALTY],
+)
 SCHEDULE = Schedule(epochs=2, batch_size=8)
 
 
@@ -82,50 +112,118 @@ def test_every_learner_of_the_package_is_under_contract():
         and value not in (Learner, WithoutHooks)
         and all(hasattr(value, hook) for hook in protocol)
     }
-    assert set(LEARNERS.values()) == exported
-    assert len(LEARNERS) == 2
+    assert {type(build(network(), 1.0)) for build in LEARNERS.values()} == exported
+    assert len(exported) == 4
 
 
 @every_learner
 def test_it_satisfies_the_protocol(build):
-    assert isinstance(build(), Learner)
+    assert isinstance(build(network(), 1.0), Learner)
     assert isinstance(Pull(network(), 1.0), Learner)
     assert not isinstance(object(), Learner)
 
 
 @every_learner
 @pytest.mark.parametrize("training", [True, False])
-def test_the_end_of_a_task_leaves_mode_and_weights_as_found(build, training):
-    net, learner = network().train(training), build()
+def test_the_end_of_a_task_leaves_mode_weights_and_gradients_as_found(build, training):
+    net = network()
+    learner = build(net, 1.0)
+    train(net, learner, tasks=learner.curriculum(scenario()))
+    net.train(training)
     net.layers[0].train(not training)
     modes = [module.training for module in net.modules()]
+    gradients = [parameter.grad.clone() for parameter in net.parameters()]
     before = copy.deepcopy(net)
     learner.end_task(scenario().tasks[0], 0)
     learner.after_step()
     assert same_state(net, before)
     assert [module.training for module in net.modules()] == modes
+    assert all(map(torch.equal, gradients, (parameter.grad for parameter in net.parameters())))
 
 
 @every_learner
-def test_the_state_is_made_of_tensors_and_can_be_taken_back(build):
-    learner = build()
-    train(network(), learner)
+def test_training_goes_on_from_its_state_with_the_same_bits(build):
+    """Stopped at every step in turn, with network, optimizer and learner made anew from what was saved."""
+    schedule = Schedule(epochs=1, batch_size=10)
+
+    def begin():
+        net = network()
+        return net, MetaplasticAdam(param_groups(net, 1.3), lr=0.05), build(net, 3.0)
+
+    whole, optimizer, learner = begin()
+    tasks = learner.curriculum(scenario())
+    steps = len(list(learn(whole, tasks, optimizer, learner, schedule=schedule)))
+    for stop in range(1, steps + 1):
+        net, optimizer, learner = begin()
+        training = learn(net, tasks, optimizer, learner, schedule=schedule)
+        event = [next(training) for _ in range(stop)][-1]
+        saved = copy.deepcopy([net.state_dict(), optimizer.state_dict(), learner.state()])
+        training.close()
+        net, optimizer, learner = begin()
+        net.load_state_dict(saved[0])
+        optimizer.load_state_dict(saved[1])
+        learner.load_state(saved[2])
+        list(learn(net, tasks, optimizer, learner, schedule=schedule, start=event.position))
+        assert same_state(net, whole)
+
+
+@every_learner
+def test_the_state_is_made_of_tensors_of_its_own(build):
+    net = network()
+    learner = build(net, 1.0)
+    train(net, learner, tasks=learner.curriculum(scenario()))
     state = learner.state()
     assert all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items())
-    other = build()
-    other.load_state(copy.deepcopy(state))
-    assert other.state() == state == {}
+    other = build(net, 1.0)
+    other.load_state(state)
+    again = other.state()
+    assert state.keys() == again.keys()
+    assert all(torch.equal(state[name], again[name]) for name in state)
+    learner.end_task(scenario().tasks[0], 0)
+    assert all(torch.equal(again[name], value) for name, value in other.state().items())
 
 
 @every_learner
 def test_without_strength_it_equals_fine_tuning_on_its_curriculum(build):
     net, plain = network(), network()
-    learner = build()
+    learner = build(net, 0.0)
     tasks = learner.curriculum(scenario())
     events = train(net, learner, tasks=tasks)
     assert list(map(repr, train(plain, FineTune(), tasks=tasks))) == list(map(repr, events))
     assert same_state(net, plain)
     assert not same_state(net, network())
+
+
+@every_penalty
+def test_a_penalty_is_positive_after_the_first_task_and_changes_what_is_learned(build):
+    net, plain = network(), network()
+    learner = build(net, 0.1)
+    optimizer = MetaplasticAdam(param_groups(net, 1.3), lr=0.05)
+    penalties = []
+    for event in learn(net, scenario(), optimizer, learner, schedule=Schedule(epochs=10, batch_size=8)):
+        if event.moment is Moment.STEP:
+            penalties.append(learner.penalty())
+    half = len(penalties) // 2
+    assert all(penalty is None for penalty in penalties[:half])
+    assert all(penalty >= 0 for penalty in penalties[half:])
+    assert max(penalties[half:]) > 0
+    optimizer = MetaplasticAdam(param_groups(plain, 1.3), lr=0.05)
+    list(learn(plain, scenario(), optimizer, schedule=Schedule(epochs=10, batch_size=8)))
+    assert not same_state(net, plain)
+
+
+@every_penalty
+def test_a_method_that_needs_boundaries_is_refused_where_none_are_announced(build):
+    silent = replace(scenario(), announced=Announced())
+    with pytest.raises(ValueError, match=r"expected announced task boundaries for .*, got scenario .* announces none"):
+        build(network(), 1.0).curriculum(silent)
+
+
+@every_penalty
+@pytest.mark.parametrize("strength", [-1.0, float("inf"), float("nan")])
+def test_a_strength_out_of_range_is_refused(build, strength):
+    with pytest.raises(ValueError, match=r"expected a strength >= 0 and finite, got .*; 0 switches"):
+        build(network(), strength)
 
 
 def test_curricula():

@@ -17,7 +17,16 @@ from metaplastic.experiments.config import (
     Split,
 )
 from metaplastic.hidden_weight import is_hidden_weight
-from metaplastic.learners import FineTune, Joint, Learner, Schedule
+from metaplastic.learners import (
+    EWC,
+    FineTune,
+    Fisher,
+    Joint,
+    Learner,
+    Schedule,
+    SynapticIntelligence,
+    random_consolidation,
+)
 from metaplastic.nn import (
     CIFAR_STREAM_BLOCKS,
     BinaryConvNet,
@@ -185,16 +194,31 @@ def consolidation_function(name: str) -> ConsolidationFunction:
     return Tabulated.from_csv(Path(name))
 
 
-def build_learner(config: Config) -> Learner:
+def build_learner(config: Config, network: torch.nn.Module) -> Learner:
     """Make the learner.
 
     Args:
         config: The experiment.
+        network: What is trained.
 
     Returns:
         The learner, with empty state.
     """
-    return Joint() if config.method is Method.JOINT else FineTune()
+    penalty, method = config.penalty, config.method
+    fisher = Fisher(penalty.importance, penalty.importance_samples, config.seed)
+    match method:
+        case Method.EWC:
+            return EWC(network, penalty.strength, fisher, penalty.held)
+        case Method.ONLINE_EWC:
+            return EWC(network, penalty.strength, fisher, penalty.held, penalty.importance_decay)
+        case Method.RANDOM_CONSOLIDATION:
+            return random_consolidation(network, penalty.strength, fisher, penalty.held, config.seed)
+        case Method.SYNAPTIC_INTELLIGENCE:
+            return SynapticIntelligence(network, penalty.strength, penalty.damping, penalty.path, penalty.held)
+        case Method.JOINT:
+            return Joint()
+        case _:
+            return FineTune()
 
 
 def build_schedule(config: Config) -> Schedule:

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 from metaplastic.choices import settle_choices, unknown
-from metaplastic.learners import Engine
+from metaplastic.learners import Engine, FisherKind, Weights
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, EpsPlacement
 from metaplastic.scenarios import Increment
@@ -222,6 +222,53 @@ class Method(enum.StrEnum):
     """Each task as it comes; with metaplasticity, the paper's method."""
     JOINT = "joint"
     """All tasks at once: the upper bound."""
+    EWC = "ewc"
+    """Elastic weight consolidation, with a term for every past task; boundaries must be announced."""
+    ONLINE_EWC = "online-ewc"
+    """Elastic weight consolidation with one term that moves on with every task; the same."""
+    RANDOM_CONSOLIDATION = "random-consolidation"
+    """EWC with its importance shuffled within each layer: the paper's control; the same."""
+    SYNAPTIC_INTELLIGENCE = "si"
+    """Synaptic intelligence; the same."""
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether weights are held by a penalty, which is attached where a task ends."""
+        return self not in (Method.FINETUNE, Method.JOINT)
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """How the methods with a penalty hold weights; without effect on the others.
+
+    Args:
+        strength: Factor of the penalty, >= 0: lambda of EWC, with a factor 1/2 before it, or c of synaptic
+            intelligence. 5,000 is the authors' lambda on binary weights; it serves no other method or weights.
+        held: Which weights are held: the signs of binary layers, or the hidden weights.
+        importance: Whose squared gradients are EWC's importance.
+        importance_samples: Training samples that it is taken from, >= 1.
+        importance_decay: What the importance of earlier tasks is multiplied by in online EWC, in [0, 1].
+        path: Which weights the path integral of synaptic intelligence goes along.
+        damping: Keeps its importance finite for weights that moved little, > 0.
+    """
+
+    strength: float = 5000.0
+    held: Weights = Weights.BINARY
+    importance: FisherKind = FisherKind.EMPIRICAL
+    importance_samples: int = 5000
+    importance_decay: float = 1.0
+    path: Weights = Weights.HIDDEN
+    damping: float = 0.1
+
+    def __post_init__(self) -> None:
+        settle_choices(self)
+        if not 0 <= self.strength < math.inf:
+            raise ValueError(f"expected strength >= 0 and finite, got {self.strength}; 0 switches the penalty off")
+        _at_least("importance_samples", self.importance_samples, 1)
+        if not 0 <= self.importance_decay <= 1:
+            raise ValueError(f"expected importance_decay in [0, 1], got {self.importance_decay}; 1 forgets none of it")
+        if not self.damping > 0:
+            raise ValueError(f"expected damping > 0, got {self.damping}; 0.1 is usual")
 
 
 class Unit(enum.StrEnum):
@@ -284,6 +331,7 @@ class Config:
         norm: How the network normalises.
         optimizer: How its weights move.
         method: The learner.
+        penalty: How the learner holds weights, if it does.
         epochs: Passes over each task, >= 1.
         batch_size: Samples per step at most, >= 1.
         seed: Seed of everything drawn: initial weights, batch order, permutations.
@@ -303,6 +351,7 @@ class Config:
     norm: NormPolicy = field(default_factory=NormPolicy)
     optimizer: Optimizer = field(default_factory=Optimizer)
     method: Method = Method.FINETUNE
+    penalty: Penalty = field(default_factory=Penalty)
     epochs: int = 5
     batch_size: int = 100
     seed: int = 0
@@ -323,6 +372,17 @@ class Config:
                 "is one normalisation state; use --scope shared"
             )
         boundaries = getattr(self.scenario, "boundaries", False)
+        if self.method.has_penalty and not boundaries:
+            raise ValueError(
+                f"expected announced boundaries with method {self.method.value!r}, got scenario "
+                f"{type(self.scenario).__name__.lower()!r} that announces none; add --boundaries where the scenario "
+                "has it, or use a method that needs none"
+            )
+        if self.method.has_penalty and self.norm.depends_on_test_batch:
+            raise ValueError(
+                f"expected fixed statistics with method {self.method.value!r}, got 'batch'; use --statistics "
+                "recalibrated, running or layer"
+            )
         if self.optimizer.reset_optimizer is Reset.TASK and not boundaries:
             raise ValueError(
                 "expected announced boundaries with reset_optimizer 'task', got a scenario that announces none; add "

@@ -202,7 +202,7 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
         network,
         scenario,
         build_optimizer(config, network),
-        build_learner(config),
+        build_learner(config, network),
         build_schedule(config),
         evaluate_epochs=config.running.evaluate_epochs,
         test_batch=config.running.test_batch,

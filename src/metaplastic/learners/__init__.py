@@ -1,7 +1,9 @@
 """How a network learns a scenario: the one loop, and the learners that hook into it."""
 
 from metaplastic.learners.engine import Acceleration, Engine, accelerated
+from metaplastic.learners.ewc import EWC, random_consolidation
 from metaplastic.learners.finetune import FineTune
+from metaplastic.learners.fisher import Fisher, FisherKind, Importance, Shuffled
 from metaplastic.learners.joint import Joint
 from metaplastic.learners.learner import Learner, WithoutHooks
 from metaplastic.learners.loop import (
@@ -15,22 +17,35 @@ from metaplastic.learners.loop import (
     require_announced,
     task_loss,
 )
+from metaplastic.learners.quadratic_penalty import QuadraticPenalty
+from metaplastic.learners.synaptic_intelligence import SynapticIntelligence
+from metaplastic.learners.weights import ConsolidatedWeights, Weights
 
 __all__ = [
+    "EWC",
     "Acceleration",
+    "ConsolidatedWeights",
     "Engine",
     "Event",
     "FineTune",
+    "Fisher",
+    "FisherKind",
+    "Importance",
     "Joint",
     "Learner",
     "Moment",
     "NonFiniteLossError",
     "Position",
+    "QuadraticPenalty",
     "Schedule",
+    "Shuffled",
+    "SynapticIntelligence",
+    "Weights",
     "WithoutHooks",
     "accelerated",
     "calibrate",
     "learn",
+    "random_consolidation",
     "require_announced",
     "task_loss",
 ]

@@ -86,6 +86,17 @@ class IntegerProduct:
         fits = (x.dtype is torch.uint8) == (self.unit is not None)
         return fits and weight is self.copies.weight and not torch._C._are_functorch_transforms_active()
 
+    def as_numbers(self, x: Shaped[Tensor, "... in"]) -> Shaped[Tensor, "... in"]:
+        """Give the plain product what it can multiply.
+
+        Args:
+            x: What the layer was given.
+
+        Returns:
+            Bytes in their unit; anything else as it is.
+        """
+        return x.to(torch.float32) * (self.unit or 1.0) if x.dtype is torch.uint8 else x
+
     def __call__(self, x: Shaped[Tensor, "... in"]) -> Float[Tensor, "... out"]:
         """Multiply activations by their signs, or bytes by their values.
 

@@ -84,8 +84,10 @@ class BinaryLinear(nn.Module):
                 f"expected an input of {self.in_features} features, got shape {tuple(x.shape)}; flatten images to "
                 "[batch, features] first"
             )
-        if self.product is not None and self.product.serves(self.weight, x):
-            return self.product(x)
+        if self.product is not None:
+            if self.product.serves(self.weight, x):
+                return self.product(x)
+            x = self.product.as_numbers(x)
         if self.binarize_input:
             x = binarize(x, self.input_pseudo_gradient)
         return functional.linear(x, binarize(self.weight, self.weight_pseudo_gradient))

@@ -1,0 +1,251 @@
+"""Fisher information of a network's weights, its diagonal: how much each of them matters to what was learned."""
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional
+
+from metaplastic.nn import evaluating, normalizations
+from metaplastic.scenarios import Task
+from metaplastic.seeding import Purpose, generator
+
+_ELEMENTS = 2**24
+"""Numbers that the per-sample gradients of one chunk may have together."""
+
+
+class FisherKind(enum.StrEnum):
+    """Whose gradients are squared. The first three are estimates of one thing, the last is not."""
+
+    EXACT = "exact"
+    """Every label of every sample, weighted by the probability that the network gives it."""
+    SAMPLED = "sampled"
+    """One label per sample, drawn from the network's probabilities."""
+    EMPIRICAL = "empirical"
+    """The true label of every sample, as the authors' code has it."""
+    BATCHED = "batched"
+    """The gradient of the mean loss of a batch, squared: not the Fisher information but about a batch-size-th of it. It
+    is what several libraries use, and is here to compare with them only."""
+
+
+@dataclass(frozen=True)
+class Fisher:
+    r"""The diagonal of the Fisher information of a task.
+
+    .. math:: F_i = \frac{1}{N} \sum_n \sum_y p_n(y)
+        \left(\frac{\partial \log p(y \mid x_n, w)}{\partial w_i}\right)^2
+
+    with N `samples` and :math:`p_n` the network's own probabilities (`exact`), a label drawn from them (`sampled`) or
+    the true label (`empirical`). In a binary layer the derivative is the pseudo-gradient, which is the same for the
+    binary weight and for the hidden one. Normalisations use their fixed statistics, so a sample's gradient does not
+    depend on the samples beside it.
+
+    Args:
+        kind: Whose gradients are squared.
+        samples: Training samples it is taken from, >= 1, drawn without replacement; all are used where there are fewer.
+        seed: Seed of which samples, and of sampled labels.
+        batch_size: Samples per gradient of the batched kind, >= 1; the others do not depend on it.
+
+    Raises:
+        ValueError: When a value is out of range.
+
+    Example:
+        >>> from metaplastic.data import load
+        >>> from metaplastic.nn import BinaryMLP
+        >>> from metaplastic.scenarios import permuted
+        >>> network, scenario = BinaryMLP([64, 5, 10], norm="layer"), permuted(load("digits"), tasks=1)
+        >>> information = Fisher(samples=20)(network, dict(network.named_parameters()), scenario.tasks[0], 0)
+        >>> information["layers.0.weight"].shape, bool((information["layers.0.weight"] >= 0).all())
+        (torch.Size([5, 64]), True)
+
+    References:
+        Kirkpatrick et al. 2017, arXiv 1612.00796; Martens 2020, arXiv 1412.1193; van de Ven 2025, arXiv 2502.11756, for
+        the kinds.
+
+    Deviations from the authors' code: there the first 5,000 samples are taken, one at a time; here as many are drawn,
+    in chunks. Theirs divides by the number of samples less one where a task has fewer, and needs batches of one sample,
+    with which batch norm without running statistics fails.
+    """
+
+    kind: FisherKind = FisherKind.EMPIRICAL
+    samples: int = 5000
+    seed: int = 0
+    batch_size: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of a Fisher information >= 1, got {getattr(self, name)}")
+
+    @torch.no_grad()  # of gains and offsets, which are none of the parameters of torch.func
+    def __call__(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], task: Task, index: int
+    ) -> dict[str, Tensor]:
+        """Estimate the information that a task has about some parameters.
+
+        Args:
+            network: Maps inputs to logits; mode, statistics and gradients are left as found.
+            parameters: The parameters by their names in the network.
+            task: The task.
+            index: Its index, for the draws.
+
+        Returns:
+            By name, in the shape of the parameter: mean squares, from 0.
+
+        Raises:
+            ValueError: When the network normalises by the batch under test.
+        """
+        require_fixed_statistics(network)
+        source = generator(self.seed, Purpose.FISHER, index)
+        rows = torch.randperm(len(task.view), generator=source)[: self.samples]
+        with evaluating(network):
+            gradients = _SampleGradients(network, parameters, task.outputs)
+            if self.kind is FisherKind.BATCHED:
+                squares = (gradients.of_batch(*task.view.batch(part)) for part in rows.split(self.batch_size))
+                return _mean(squares, -(-len(rows) // self.batch_size))
+            parts = rows.split(gradients.chunk)
+            squares = (found for part in parts for found in self._squares(gradients, *task.view.batch(part), source))
+            return _mean(squares, len(rows))
+
+    def _squares(
+        self, gradients: "_SampleGradients", inputs: Tensor, labels: Tensor, source: torch.Generator
+    ) -> Iterator[dict[str, Tensor]]:
+        """Sum the squares over some samples; once, or for the exact kind once per label."""
+        if self.kind is FisherKind.EMPIRICAL:
+            yield gradients.squares(inputs, labels)
+            return
+        probabilities = gradients.probabilities(inputs)
+        if self.kind is FisherKind.SAMPLED:
+            drawn = torch.multinomial(probabilities.cpu(), 1, generator=source).flatten()
+            yield gradients.squares(inputs, drawn.to(labels.device))
+            return
+        for label, weights in enumerate(probabilities.unbind(1)):
+            yield gradients.squares(inputs, torch.full_like(labels, label), weights)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Another importance, shuffled within each tensor: as much of it, but on no synapse in particular.
+
+    Args:
+        importance: What is shuffled.
+        seed: Seed of the shuffling.
+
+    Example:
+        >>> from metaplastic.data import load
+        >>> from metaplastic.nn import BinaryMLP
+        >>> from metaplastic.scenarios import permuted
+        >>> task = permuted(load("digits"), tasks=1).tasks[0]
+        >>> network = BinaryMLP([64, 10], norm="layer")
+        >>> weights = dict(network.named_parameters())
+        >>> own, shuffled = (
+        ...     make(network, weights, task, 0)["layers.0.weight"] for make in (Fisher(), Shuffled(Fisher()))
+        ... )
+        >>> torch.equal(own, shuffled), torch.equal(own.flatten().sort()[0], shuffled.flatten().sort()[0])
+        (False, True)
+
+    References:
+        Laborieux et al. 2021, Table 1, "random consolidation".
+
+    Deviation from the authors' code: there the shuffled and the true information go into the same list, so that from
+    the third task on they are paired with the wrong anchors.
+    """
+
+    importance: "Importance"
+    seed: int = 0
+
+    def __call__(
+        self, network: nn.Module, parameters: Mapping[str, Tensor], task: Task, index: int
+    ) -> dict[str, Tensor]:
+        """Estimate the importance, and shuffle it.
+
+        Args:
+            network: As for the importance.
+            parameters: As for the importance.
+            task: As for the importance.
+            index: Index of the task.
+
+        Returns:
+            By name, the same numbers in another order.
+        """
+        source = generator(self.seed, Purpose.SHUFFLE, index)
+        found = self.importance(network, parameters, task, index)
+        return {name: _shuffled(tensor, source) for name, tensor in found.items()}
+
+
+Importance = Fisher | Shuffled
+"""What says how much each weight matters to a task."""
+
+
+def require_fixed_statistics(network: nn.Module) -> None:
+    """Fail if a sample's gradient would depend on the samples beside it.
+
+    Args:
+        network: Any module.
+
+    Raises:
+        ValueError: When one of its normalisations uses the statistics of the batch under test.
+    """
+    if any(layer.policy.depends_on_test_batch for layer in normalizations(network)):
+        raise ValueError(
+            "expected statistics that do not depend on the batch, got 'batch': gradients of single samples need fixed "
+            "ones; use --statistics recalibrated, running or layer"
+        )
+
+
+class _SampleGradients:
+    """Gradients of the loss of single samples with respect to some parameters of a network."""
+
+    def __init__(self, network: nn.Module, parameters: Mapping[str, Tensor], outputs: tuple[int, ...] | None) -> None:
+        self.network = network
+        self.parameters = {name: parameter.detach() for name, parameter in parameters.items()}
+        self.outputs = outputs
+        self.chunk = max(1, _ELEMENTS // sum(parameter.numel() for parameter in self.parameters.values()))
+        self._of_each = vmap(grad(self._loss_of_one), in_dims=(None, 0, 0))
+
+    def squares(
+        self, inputs: Shaped[Tensor, "batch ..."], labels: Int64[Tensor, " batch"], weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Sum the squared gradients over samples, each weighted by one number."""
+        found = self._of_each(self.parameters, inputs, labels)
+        weights = torch.ones(len(inputs)) if weights is None else weights
+        return {
+            name: torch.einsum("n,n...->...", weights.to(gradient), gradient.square_())
+            for name, gradient in found.items()
+        }
+
+    def of_batch(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Square the gradient of the mean loss."""
+        found = grad(self._loss)(self.parameters, inputs, labels)
+        return {name: gradient.square() for name, gradient in found.items()}
+
+    def probabilities(self, inputs: Tensor) -> Float[Tensor, "batch classes"]:
+        """Say how probable the network takes every label to be."""
+        return self._logits(self.parameters, inputs).softmax(1)
+
+    def _loss_of_one(self, parameters: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
+        return self._loss(parameters, sample[None], label[None])
+
+    def _loss(self, parameters: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(self._logits(parameters, inputs), labels)
+
+    def _logits(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        logits = functional_call(self.network, parameters, (inputs,))
+        return logits if self.outputs is None else logits[:, list(self.outputs)]
+
+
+def _mean(squares: Iterator[dict[str, Tensor]], count: int) -> dict[str, Tensor]:
+    total = next(squares)
+    for found in squares:
+        for name, tensor in found.items():
+            total[name] += tensor
+    return {name: tensor.div_(count) for name, tensor in total.items()}
+
+
+def _shuffled(tensor: Tensor, source: torch.Generator) -> Tensor:
+    order = torch.randperm(tensor.numel(), generator=source).to(tensor.device)
+    return tensor.flatten()[order].view_as(tensor)

@@ -1,0 +1,167 @@
+"""Fisher information against loops over samples and labels."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from metaplastic.data import Dataset, Samples
+from metaplastic.learners import Fisher, FisherKind, Shuffled
+from metaplastic.learners import fisher as module
+from metaplastic.nn import BinaryConvNet, BinaryMLP, NormPolicy, RealMLP, Statistics, mnist_usps_blocks, recalibrate
+from metaplastic.scenarios import Task, permuted
+
+PER_SAMPLE = (FisherKind.EXACT, FisherKind.SAMPLED, FisherKind.EMPIRICAL)
+
+
+def task(outputs=None, shape=(6,)):
+    random = torch.Generator().manual_seed(3)
+    inputs = torch.randint(0, 256, (30, *shape), generator=random, dtype=torch.uint8)
+    part = Samples(inputs, torch.arange(30) % (3 if outputs is None else len(outputs)))
+    view = permuted(Dataset("tiny", part, part, ("a", "b", "c"), 1 / 256), tasks=1, permute_first=False).tasks[0].view
+    return Task("tiny", view, outputs, tests=(0,))
+
+
+def network(kind=BinaryMLP, statistics=Statistics.RECALIBRATED):
+    net = kind([6, 7, 3], NormPolicy(statistics=statistics), generator=torch.Generator().manual_seed(1))
+    recalibrate(net, task().view.batch(torch.arange(30))[0])
+    return net
+
+
+def squared_gradients(net, inputs, labels, outputs=None):
+    """Gradient of one sample's loss, squared, by a plain backward pass."""
+    net = copy.deepcopy(net).eval()
+    logits = net(inputs[None])
+    logits = logits if outputs is None else logits[:, list(outputs)]
+    functional.cross_entropy(logits, labels[None]).backward()
+    return {name: parameter.grad.square() for name, parameter in net.named_parameters()}, logits.softmax(1)[0]
+
+
+def by_loop(net, kind, part, outputs=None):
+    """The definition: over all samples, and for the exact kind over all labels."""
+    inputs, labels = part.view.batch(torch.arange(30))
+    total = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
+    for sample, label in zip(inputs, labels, strict=True):
+        squares, probabilities = squared_gradients(net, sample, label, outputs)
+        pairs = [(label, 1.0)] if kind is FisherKind.EMPIRICAL else list(enumerate(probabilities))
+        for chosen, weight in pairs:
+            squares, _ = squared_gradients(net, sample, torch.as_tensor(chosen), outputs)
+            for name, square in squares.items():
+                total[name] += weight * square / 30
+    return {name: value.detach() for name, value in total.items()}
+
+
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    for name in found:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-7)
+    assert any(value.abs().max() > 1e-4 for value in expected.values())
+
+
+@pytest.mark.parametrize("kind", [FisherKind.EXACT, FisherKind.EMPIRICAL])
+@pytest.mark.parametrize("outputs", [None, (0, 2)])
+@pytest.mark.parametrize("family", [BinaryMLP, RealMLP])
+def test_it_is_the_mean_of_squared_gradients_of_single_samples(kind, outputs, family):
+    net, part = network(family), task(outputs)
+    same(Fisher(kind)(net, dict(net.named_parameters()), part, 0), by_loop(net, kind, part, outputs))
+
+
+@pytest.mark.parametrize("kind", PER_SAMPLE)
+def test_it_does_not_depend_on_how_samples_are_cut_into_chunks(kind, monkeypatch):
+    net = network()
+    parameters = dict(net.named_parameters())
+    found = []
+    for elements in (1, 700, 2**24):  # chunks of 1, of a few and of all samples
+        monkeypatch.setattr(module, "_ELEMENTS", elements)
+        found.append(Fisher(FisherKind.EMPIRICAL if kind is FisherKind.SAMPLED else kind)(net, parameters, task(), 0))
+    same(found[0], found[1])
+    same(found[0], found[2])
+
+
+def test_sampled_labels_give_the_exact_kind_on_average():
+    net, part = network(), task()
+    parameters = dict(net.named_parameters())
+    drawn = [Fisher(FisherKind.SAMPLED, seed=seed)(net, parameters, part, 0) for seed in range(60)]
+    exact = Fisher(FisherKind.EXACT)(net, parameters, part, 0)
+    for name, expected in exact.items():
+        values = torch.stack([one[name] for one in drawn])
+        error = values.std(0) / len(drawn) ** 0.5
+        assert ((values.mean(0) - expected).abs() <= 5 * error + 1e-6).all()
+        assert values.std(0).max() > 0
+
+
+def test_the_batched_kind_is_another_and_smaller_thing():
+    """The mean over batches of the squared gradient of their mean loss; it shrinks as batches grow."""
+    net, part = network(), task()
+    parameters = dict(net.named_parameters())
+    traces = {
+        size: sum(
+            float(value.sum())
+            for value in Fisher(FisherKind.BATCHED, batch_size=size)(net, parameters, part, 0).values()
+        )
+        for size in (1, 5, 30)
+    }
+    empirical = Fisher()(net, parameters, part, 0)
+    assert traces[1] == pytest.approx(sum(float(value.sum()) for value in empirical.values()), rel=1e-4)
+    assert traces[30] < 0.5 * traces[5] < 0.5 * traces[1]
+    inputs, labels = part.view.batch(torch.arange(30))
+    other = copy.deepcopy(net).eval()
+    functional.cross_entropy(other(inputs), labels).backward()
+    whole = Fisher(FisherKind.BATCHED, batch_size=30)(net, parameters, part, 0)
+    same(whole, {name: parameter.grad.square() for name, parameter in other.named_parameters()})
+
+
+def test_it_is_taken_from_as_many_samples_as_asked_drawn_by_the_seed():
+    net, part = network(), task()
+    parameters = dict(net.named_parameters())
+    first, again, other = (Fisher(samples=4, seed=seed)(net, parameters, part, 0) for seed in (0, 0, 1))
+    same(first, again)
+    assert not torch.equal(first["layers.0.weight"], other["layers.0.weight"])
+    later = Fisher(samples=4)(net, parameters, part, 1)
+    assert not torch.equal(first["layers.0.weight"], later["layers.0.weight"])
+
+
+def test_convolutional_networks_have_one_too():
+    part = task(shape=(28, 28))
+    net = BinaryConvNet((1, 28, 28), mnist_usps_blocks((2, 2, 2)), (), 3, "layer")
+    found = Fisher(samples=3)(net, dict(net.named_parameters()), part, 0)
+    assert all(
+        value.shape == parameter.shape for value, parameter in zip(found.values(), net.parameters(), strict=True)
+    )
+    assert found["convolutions.0.weight"].max() > 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_it_leaves_no_trace_in_the_network(training):
+    net = network(statistics=Statistics.RUNNING).train(training)
+    before = copy.deepcopy(net.state_dict())
+    Fisher(FisherKind.EXACT)(net, dict(net.named_parameters()), task(), 0)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert net.training is training
+
+
+def test_statistics_of_the_batch_under_test_are_refused():
+    net = BinaryMLP([6, 7, 3], "batch")
+    with pytest.raises(ValueError, match=r"expected statistics that do not depend on the batch, got 'batch'.*recalib"):
+        Fisher()(net, dict(net.named_parameters()), task(), 0)
+
+
+@pytest.mark.parametrize("name", ["samples", "batch_size"])
+def test_counts_below_one_are_refused(name):
+    with pytest.raises(ValueError, match=rf"expected {name} of a Fisher information >= 1, got 0"):
+        Fisher(**{name: 0})
+
+
+def test_shuffling_keeps_the_numbers_of_each_tensor_and_moves_them():
+    net, part = nn.Sequential(nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 3)), task()
+    parameters = dict(net.named_parameters())
+    plain = Fisher()(net, parameters, part, 0)
+    first, again, later = (Shuffled(Fisher(), seed=2)(net, parameters, part, index) for index in (0, 0, 1))
+    for name, value in plain.items():
+        torch.testing.assert_close(first[name].flatten().sort()[0], value.flatten().sort()[0])
+        assert torch.equal(first[name], again[name])
+    assert not torch.equal(first["0.weight"], plain["0.weight"])
+    assert not torch.equal(first["0.weight"].flatten().argsort(), later["0.weight"].flatten().argsort())
