@@ -9,17 +9,42 @@ from metaplastic.evaluation.hidden_weights import (
     hidden_weight_histogram,
     layer_report,
 )
+from metaplastic.evaluation.published_quadratics import high_dimensional_quadratic, two_dimensional_quadratic
+from metaplastic.evaluation.quadratic import (
+    Descent,
+    QuadraticTask,
+    SwitchBins,
+    bin_switch_losses,
+    descend,
+    drifting,
+    predicted_switch_losses,
+    switch_losses,
+)
+from metaplastic.evaluation.quadratic_experiment import QuadraticExperiment, QuadraticResult, run_quadratic
 
 __all__ = [
     "AccuracyMatrix",
+    "Descent",
     "MagnitudeHistogram",
     "Metric",
+    "QuadraticExperiment",
+    "QuadraticResult",
+    "QuadraticTask",
+    "SwitchBins",
+    "bin_switch_losses",
     "consolidated_fraction",
     "count_correct",
+    "descend",
+    "drifting",
     "flip_rate",
     "hidden_weight_histogram",
+    "high_dimensional_quadratic",
     "intransigence",
     "layer_report",
     "predict",
+    "predicted_switch_losses",
+    "run_quadratic",
     "summary",
+    "switch_losses",
+    "two_dimensional_quadratic",
 ]
