@@ -3,6 +3,7 @@
 from metaplastic.report.consolidation import consolidation_curves
 from metaplastic.report.figures import accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, Group, Run, compare
+from metaplastic.report.quadratic import quadratic_path, switch_scatter
 from metaplastic.report.style import write_png
 from metaplastic.report.table import markdown, table
 from metaplastic.report.write import report
@@ -16,7 +17,9 @@ __all__ = [
     "consolidation_curves",
     "final_bars",
     "markdown",
+    "quadratic_path",
     "report",
+    "switch_scatter",
     "table",
     "write_png",
 ]
