@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from metaplastic.evaluation.hidden_weights import (
+    MagnitudeHistogram,
     consolidated_fraction,
     flip_rate,
     hidden_weight_histogram,
     layer_report,
+    magnitude_range,
 )
 from metaplastic.hidden_weight import HiddenWeight
 
@@ -71,6 +73,25 @@ def test_any_float_type_and_a_parameter_with_gradient(dtype):
     assert layer_report({"w": hidden}, {"w": hidden}, {"w": torch.ones_like(hidden)})["w"]["mean_magnitude"] == math.inf
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_the_range_of_several_moments_leaves_no_weight_of_any_out(dtype):
+    random = torch.Generator().manual_seed(0)
+    moments = [scale * torch.randn(4, 25, generator=random).to(dtype) for scale in (0.1, 7.0, 1.0)]
+    limits = magnitude_range(*moments)
+    assert limits == (0, max(abs(value) for moment in moments for value in moment.flatten().tolist()))
+    histograms = [hidden_weight_histogram(moment, 9, limits) for moment in moments]
+    assert {histogram.edges for histogram in histograms} == {histograms[0].edges}
+    assert [sum(histogram.counts) for histogram in histograms] == [100, 100, 100]
+    assert histograms[1].counts[-1] >= 1
+
+
+def test_json_gives_back_the_histogram():
+    histogram = hidden_weight_histogram(torch.tensor([0.1, -0.7, 3.0]), 3)
+    plain = json.loads(json.dumps(histogram.as_json()))
+    assert plain == histogram.as_json()
+    assert MagnitudeHistogram.from_json(plain) == histogram
+
+
 def test_layer_report_is_plain_and_leaves_its_arguments_alone():
     torch.manual_seed(0)
     before = {"first": nn.Parameter(torch.randn(4, 3)), "second": torch.randn(2, 4, dtype=torch.float64)}
@@ -108,6 +129,12 @@ ONE, TWO, NONE, NAN = torch.ones(1), torch.ones(2), torch.ones(0, 3), torch.tens
         (lambda: hidden_weight_histogram(ONE, 0), "expected at least 1 bin and 0 <= first < last, got 0 bins"),
         (lambda: hidden_weight_histogram(ONE, 5, (1.0, 1.0)), "got 5 bins from 1.0 to 1.0"),
         (lambda: hidden_weight_histogram(ONE, 5, (-1.0, 1.0)), "got 5 bins from -1.0 to 1.0"),
+        (lambda: magnitude_range(), "finite and not all 0, got a largest magnitude of 0.0"),
+        (lambda: magnitude_range(0 * ONE), "finite and not all 0, got a largest magnitude of 0.0"),
+        (lambda: magnitude_range(ONE, math.inf * ONE), "got a largest magnitude of inf"),
+        (lambda: magnitude_range(ONE, NAN), "got NaN; training has diverged"),
+        (lambda: magnitude_range(ONE, NONE), "expected hidden weights, got an empty tensor"),
+        (lambda: MagnitudeHistogram.from_json({"a": 1}), r"of a MagnitudeHistogram, got \['a'\]; give what as_json"),
         (lambda: layer_report({"a": ONE}, {"b": ONE}, {"b": ONE}), r"expected the layers \['b'\] in before"),
         (lambda: layer_report({"a": ONE}, {"a": ONE}, {}), r"layers \['a'\] in attenuation, got \[\]; take both"),
         (lambda: layer_report({"a": ONE}, {"a": ONE}, {"a": TWO}), "attenuation of 'a' of one shape"),

@@ -8,6 +8,7 @@ from metaplastic.evaluation.hidden_weights import (
     flip_rate,
     hidden_weight_histogram,
     layer_report,
+    magnitude_range,
 )
 from metaplastic.evaluation.published_quadratics import high_dimensional_quadratic, two_dimensional_quadratic
 from metaplastic.evaluation.quadratic import (
@@ -41,6 +42,7 @@ __all__ = [
     "high_dimensional_quadratic",
     "intransigence",
     "layer_report",
+    "magnitude_range",
     "predict",
     "predicted_switch_losses",
     "run_quadratic",

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metaplastic.evaluation.json_record import JsonRecord
+
 
 def flip_rate(before_hidden: Float[Tensor, "..."], after_hidden: Float[Tensor, "..."]) -> float:
     """Share of binary weights that changed between two moments.
@@ -58,7 +60,7 @@ def consolidated_fraction(attenuation: Float[Tensor, "..."]) -> float:
 
 
 @dataclass(frozen=True)
-class MagnitudeHistogram:
+class MagnitudeHistogram(JsonRecord):
     """Counts of hidden-weight magnitudes; no weight is left out.
 
     Args:
@@ -83,7 +85,8 @@ def hidden_weight_histogram(
     Args:
         hidden: Hidden weights, any shape.
         bins: Number of bins, at least 1.
-        range: First and last border of the bins, in units of the hidden weight, `0 <= first < last`.
+        range: First and last border of the bins, in units of the hidden weight, `0 <= first < last`; see
+            `magnitude_range`.
 
     Returns:
         The counts, those outside the range included.
@@ -108,6 +111,32 @@ def hidden_weight_histogram(
         int((magnitudes < first).sum()),
         int((magnitudes > last).sum()),
     )
+
+
+def magnitude_range(*hidden: Float[Tensor, "..."]) -> tuple[float, float]:
+    """Find the range that holds every magnitude of some layers, so that their histograms have the same bins.
+
+    `(0, max|W_h|)` over all of `hidden`. Hidden weights drift without bound, so no range can be fixed beforehand.
+
+    Args:
+        *hidden: Hidden weights, e.g. of one layer at the end of each task, with and without metaplasticity.
+
+    Returns:
+        First and last border for `hidden_weight_histogram`.
+
+    Raises:
+        ValueError: When there is no weight, or the weights are all 0 or not all finite.
+
+    Example:
+        >>> magnitude_range(torch.tensor([0.5, -2.0]), torch.tensor([[1.0]]))
+        (0.0, 2.0)
+    """
+    for weights in hidden:
+        _check_values("hidden weights", weights)
+    largest = max((float(weights.detach().abs().max()) for weights in hidden), default=0.0)
+    if not 0 < largest < float("inf"):
+        raise ValueError(f"expected hidden weights that are finite and not all 0, got a largest magnitude of {largest}")
+    return 0.0, largest
 
 
 def layer_report(
