@@ -23,6 +23,8 @@ class Purpose(enum.StrEnum):
     """Training samples, and their labels, that a Fisher information is estimated from."""
     SHUFFLE = "shuffle"
     """Which synapse gets whose importance in a random consolidation."""
+    PROBE = "probe"
+    """What a probe of a trained network tries: which synapses it switches, which samples it looks at."""
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> torch.Generator:

@@ -22,6 +22,13 @@ from metaplastic.evaluation.quadratic import (
     switch_losses,
 )
 from metaplastic.evaluation.quadratic_experiment import QuadraticExperiment, QuadraticResult, run_quadratic
+from metaplastic.evaluation.sign_switch import (
+    SignSwitch,
+    TrainingLoss,
+    switch_signs,
+    switched,
+    switching_cost,
+)
 
 __all__ = [
     "AccuracyMatrix",
@@ -31,7 +38,9 @@ __all__ = [
     "QuadraticExperiment",
     "QuadraticResult",
     "QuadraticTask",
+    "SignSwitch",
     "SwitchBins",
+    "TrainingLoss",
     "bin_switch_losses",
     "consolidated_fraction",
     "count_correct",
@@ -48,5 +57,8 @@ __all__ = [
     "run_quadratic",
     "summary",
     "switch_losses",
+    "switch_signs",
+    "switched",
+    "switching_cost",
     "two_dimensional_quadratic",
 ]
