@@ -2,6 +2,12 @@
 
 from metaplastic.evaluation.accuracy import count_correct, predict
 from metaplastic.evaluation.accuracy_matrix import AccuracyMatrix, Metric, intransigence, summary
+from metaplastic.evaluation.divergence import (
+    LayerDivergence,
+    divergence_report,
+    divergence_speed,
+    rank_correlation,
+)
 from metaplastic.evaluation.hidden_weights import (
     MagnitudeHistogram,
     consolidated_fraction,
@@ -33,6 +39,7 @@ from metaplastic.evaluation.sign_switch import (
 __all__ = [
     "AccuracyMatrix",
     "Descent",
+    "LayerDivergence",
     "MagnitudeHistogram",
     "Metric",
     "QuadraticExperiment",
@@ -45,6 +52,8 @@ __all__ = [
     "consolidated_fraction",
     "count_correct",
     "descend",
+    "divergence_report",
+    "divergence_speed",
     "drifting",
     "flip_rate",
     "hidden_weight_histogram",
@@ -54,6 +63,7 @@ __all__ = [
     "magnitude_range",
     "predict",
     "predicted_switch_losses",
+    "rank_correlation",
     "run_quadratic",
     "summary",
     "switch_losses",
