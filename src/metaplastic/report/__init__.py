@@ -3,6 +3,7 @@
 from metaplastic.report.consolidation import consolidation_curves
 from metaplastic.report.figures import accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, Group, Run, compare
+from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
 from metaplastic.report.style import write_png
 from metaplastic.report.table import markdown, table
@@ -15,10 +16,13 @@ __all__ = [
     "accuracy_curves",
     "compare",
     "consolidation_curves",
+    "divergence_curves",
     "final_bars",
+    "magnitude_curves",
     "markdown",
     "quadratic_path",
     "report",
+    "sign_switch_curves",
     "switch_scatter",
     "table",
     "write_png",

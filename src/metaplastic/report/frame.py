@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _BOTTOM, _GAP_X, _GAP_Y = 0.65, 0.2, 0.75, 0.3, 0.8
 _LETTER = 0.072  # width of a letter of the side remarks
 _NARROWEST = 6.0
+_OWN_SCALE = 0.45  # more room between panels, for the numbers of an upright axis of their own
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Frame:
         columns: Panels in a row at most.
         legend: Width kept free at the right, inches.
         top: Height kept free above the panels' titles, inches.
+        one_scale: Whether all panels have one upright axis.
     """
 
     panels: int
@@ -35,6 +37,7 @@ class Frame:
     columns: int = 3
     legend: float = 0.0
     top: float = 0.95
+    one_scale: bool = True
 
     @property
     def across(self) -> int:
@@ -56,7 +59,8 @@ class Frame:
 
         columns = self.across
         rows = math.ceil(self.panels / columns)
-        inner = columns * self.width + (columns - 1) * _GAP_X
+        gap = _GAP_X if self.one_scale else _GAP_X + _OWN_SCALE
+        inner = columns * self.width + (columns - 1) * gap
         wide = max(_LEFT + inner + _RIGHT + self.legend, _NARROWEST)
         remarks, footnotes = (textwrap.wrap(text, int((wide - 0.3) / _LETTER)) for text in (remark, footnote))
         top = self.top + 0.16 * max(len(remarks) - 1, 0)
@@ -66,14 +70,14 @@ class Frame:
         grid: Any = figure.subplots(
             rows,
             columns,
-            sharey=True,
+            sharey=self.one_scale,
             squeeze=False,
             gridspec_kw={
                 "left": _LEFT / wide,
                 "right": 1 - (_RIGHT + self.legend) / wide,
                 "bottom": bottom / high,
                 "top": 1 - top / high,
-                "wspace": _GAP_X / self.width,
+                "wspace": gap / self.width,
                 "hspace": _GAP_Y / self.height,
             },
         )
