@@ -79,6 +79,19 @@ def _with_strength(
     return [([weight], strength) for weight, strength in zip(hidden, metaplasticity, strict=True)]
 
 
+def is_hidden(parameter: Tensor, group: dict[str, Any]) -> bool:
+    """Tell whether the optimizer takes a parameter for a hidden weight: by its mark, or because the group says so.
+
+    Args:
+        parameter: A member of the group.
+        group: A parameter group of a metaplastic optimizer.
+
+    Returns:
+        True for a `HiddenWeight`, and for every member of a group with `all_hidden`.
+    """
+    return group["all_hidden"] or is_hidden_weight(parameter)
+
+
 def is_damped(parameter: Tensor, group: dict[str, Any]) -> bool:
     """Tell whether the optimizer damps a parameter: only hidden weights, unless the group says all of them are.
 
@@ -89,7 +102,7 @@ def is_damped(parameter: Tensor, group: dict[str, Any]) -> bool:
     Returns:
         True when its steps are consolidated.
     """
-    return group["metaplasticity"] > 0 and (group["all_hidden"] or is_hidden_weight(parameter))
+    return group["metaplasticity"] > 0 and is_hidden(parameter, group)
 
 
 def unmarked(group: dict[str, Any]) -> list[Tensor]:
