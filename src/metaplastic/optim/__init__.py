@@ -2,6 +2,7 @@
 
 import torch
 
+from metaplastic.optim.beakers import BeakerAdam, Beakers, exchange
 from metaplastic.optim.consolidation import (
     CONSOLIDATION_FUNCTIONS,
     ConsolidationFunction,
@@ -19,6 +20,8 @@ from metaplastic.optim.update import EpsPlacement
 
 __all__ = [
     "CONSOLIDATION_FUNCTIONS",
+    "BeakerAdam",
+    "Beakers",
     "ConsolidationFunction",
     "EpsPlacement",
     "Exponential",
@@ -31,10 +34,11 @@ __all__ = [
     "TanhSquared",
     "UnmarkedParameterWarning",
     "consolidate",
+    "exchange",
     "param_groups",
 ]
 
 # An optimizer's state_dict carries these values, so that torch.load must know them to be harmless data.
 torch.serialization.add_safe_globals(
-    [EpsPlacement, Exponential, HardThreshold, Logistic, PowerLaw, TanhSquared, Tabulated]
+    [Beakers, EpsPlacement, Exponential, HardThreshold, Logistic, PowerLaw, TanhSquared, Tabulated]
 )
