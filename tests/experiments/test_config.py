@@ -11,12 +11,14 @@ from metaplastic.experiments.config import (
     Optimizer,
     Permuted,
     Reset,
+    Rule,
     Running,
     Sequence,
     Split,
     Stream,
 )
 from metaplastic.nn import NormPolicy, Scope, Statistics
+from metaplastic.optim import Beakers
 from metaplastic.scenarios import Increment
 
 CONFIGS = [
@@ -25,6 +27,7 @@ CONFIGS = [
     Config(scenario=Split(increment=Increment.TASK, boundaries=True), norm=NormPolicy(scope=Scope.PER_TASK)),
     Config(scenario=Stream(parts=3), method=Method.JOINT, optimizer=Optimizer(metaplasticity=(0.0, 1.5, 2.0))),
     Config(scenario=Permuted(permutation_seed=7), network=Network(Family.REAL_CONV, hidden=())),
+    Config(optimizer=Optimizer(rule=Rule.BEAKERS, beakers=Beakers((0.1, 0.01), (1.0, 2.0), feedback=0.0))),
 ]
 
 
@@ -58,6 +61,8 @@ def test_a_number_stands_for_a_list_of_one_and_an_int_for_a_float():
         ('{"scenario": {"kind": "permutd"}}', "unknown kind of config.scenario 'permutd'; did you mean 'permuted'"),
         ('{"scenario": {"tasks": 3}}', "unknown kind of config.scenario 'None'"),
         ('{"epochs": 0}', "expected epochs >= 1, got 0"),
+        ('{"optimizer": {"beakers": {"conductances": [0.1]}}}', "got 1 conductances and 4 cross-sections"),
+        ('{"optimizer": {"beakers": {"feedbak": 0}}}', "unknown field of config.optimizer.beakers 'feedbak'; did you"),
     ],
 )
 def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
@@ -74,6 +79,10 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         (lambda: Optimizer(lr=0.0), "expected lr > 0"),
         (lambda: Optimizer(weight_decay=-1e-7), "expected weight_decay >= 0"),
         (lambda: Optimizer(sgd_momentum=1.0), "expected sgd_momentum in"),
+        (
+            lambda: Optimizer(rule=Rule.BEAKERS, reset_optimizer=Reset.TASK),
+            "expected reset_optimizer 'never' with rule 'beakers', got 'task': the slower beakers are state of",
+        ),
         (lambda: Optimizer(consolidation="tanh"), "did you mean 'tanh-squared'"),
         (lambda: Network(hidden=(16, 0)), "expected width >= 1, got 0"),
         (lambda: Network(dropout=1.0), "expected dropout in"),

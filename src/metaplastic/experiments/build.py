@@ -37,6 +37,7 @@ from metaplastic.nn import (
 )
 from metaplastic.optim import (
     CONSOLIDATION_FUNCTIONS,
+    BeakerAdam,
     ConsolidationFunction,
     MetaplasticAdam,
     MetaplasticSGD,
@@ -170,6 +171,15 @@ def build_optimizer(config: Config, network: torch.nn.Module) -> torch.optim.Opt
             momentum=options.sgd_momentum,
             weight_decay=options.weight_decay,
             consolidation=consolidation,
+        )
+    if options.rule is Rule.BEAKERS:
+        return BeakerAdam(
+            groups,
+            lr=options.lr,
+            weight_decay=options.weight_decay,
+            consolidation=consolidation,
+            beakers=options.beakers,
+            eps_placement=options.eps_placement,
         )
     return MetaplasticAdam(
         groups,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from metaplastic.choices import settle_choices, unknown
 from metaplastic.learners import Engine, FisherKind, Weights
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
-from metaplastic.optim import CONSOLIDATION_FUNCTIONS, EpsPlacement
+from metaplastic.optim import CONSOLIDATION_FUNCTIONS, Beakers, EpsPlacement
 from metaplastic.scenarios import Increment
 
 
@@ -159,6 +159,8 @@ class Rule(enum.StrEnum):
     """Metaplastic Adam."""
     SGD = "sgd"
     """Metaplastic stochastic gradient descent."""
+    BEAKERS = "beakers"
+    """Adam on the first of a chain of beakers per synapse; the last beaker is metaplastic."""
 
 
 class Reset(enum.StrEnum):
@@ -175,13 +177,14 @@ class Optimizer:
     """The optimizer.
 
     Args:
-        rule: Adam or SGD.
+        rule: Metaplastic Adam or SGD, or Adam on a chain of beakers.
         lr: Learning rate, > 0, in units of the hidden weight.
         metaplasticity: m, in 1/hidden weight, >= 0: one number, or one per layer from the first. 0 is the plain net.
         consolidation: Name of the consolidation function.
         weight_decay: L2 penalty within the gradient, >= 0.
         sgd_momentum: Momentum of SGD, in [0, 1).
         eps_placement: Where Adam's eps is added.
+        beakers: The chain of rule `beakers`; other rules have none.
         reset_optimizer: When the optimizer's state is cleared.
     """
 
@@ -192,6 +195,7 @@ class Optimizer:
     weight_decay: float = 0.0
     sgd_momentum: float = 0.0
     eps_placement: EpsPlacement = EpsPlacement.BEFORE_CORRECTION
+    beakers: Beakers = field(default_factory=Beakers)
     reset_optimizer: Reset = Reset.NEVER
 
     def __post_init__(self) -> None:
@@ -208,6 +212,11 @@ class Optimizer:
             raise ValueError(f"expected weight_decay >= 0 and finite, got {self.weight_decay}; the paper uses 1e-7")
         if not 0 <= self.sgd_momentum < 1:
             raise ValueError(f"expected sgd_momentum in [0, 1), got {self.sgd_momentum}")
+        if self.rule is Rule.BEAKERS and self.reset_optimizer is Reset.TASK:
+            raise ValueError(
+                "expected reset_optimizer 'never' with rule 'beakers', got 'task': the slower beakers are state of the "
+                "optimizer, and a reset would empty the synapses of what they keep"
+            )
         if self.consolidation not in CONSOLIDATION_FUNCTIONS and not self.consolidation.endswith(".csv"):
             raise ValueError(
                 unknown("consolidation function", self.consolidation, CONSOLIDATION_FUNCTIONS)

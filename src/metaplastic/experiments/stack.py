@@ -89,12 +89,13 @@ class Stack:
         members = range(len(self.trials))
         for event in learn(self.network, self.scenario, self.optimizer, schedule=self.schedule):
             if event.moment is Moment.TASK:
+                self.share_state()  # what is metaplastic may be in it
                 for trial in self.trials:
                     keep_task(trial.network, event.task)  # what the loop kept is the stack's, and members are tested
             yield event, [self.trials[member].observe(_of_member(event, member)) for member in members]
 
-    def share_moments(self) -> None:
-        """Let every trial's optimizer see its part of the stack's state, as checkpoints need it."""
+    def share_state(self) -> None:
+        """Let every trial's optimizer see its part of the stack's state, as checkpoints and reports need it."""
         for member, trial in enumerate(self.trials):
             for whole, part in zip(self.network.parameters(), trial.network.parameters(), strict=True):
                 state = self.optimizer.state.get(whole, {})
@@ -182,7 +183,7 @@ def _run_stack(
                 records,
                 title=f"{configs[0].name}, {len(configs)} seeds at once",
                 again=f"the same command with --out {folder}",
-                before_checkpoint=stack.share_moments,
+                before_checkpoint=stack.share_state,
                 progress=progress,
             )
     return {

@@ -24,6 +24,7 @@ from metaplastic.learners import (
     require_announced,
 )
 from metaplastic.nn import Precision
+from metaplastic.optim import BeakerAdam
 from metaplastic.scenarios import Scenario
 
 Line = dict[str, Any]
@@ -183,16 +184,22 @@ class Trial:
         return {name: (hidden >= 0).to(torch.int8) * 2 - 1 for name, hidden in self._hidden_weights().items()}
 
     def _attenuation(self) -> dict[str, Tensor]:
-        """Value of the consolidation function at every hidden weight; 1 for optimizers without one."""
+        """Value of the consolidation function for every hidden weight; 1 for optimizers without one."""
         groups = {id(parameter): group for group in self.optimizer.param_groups for parameter in group["params"]}
         attenuation = {}
         for name, parameter in self.network.named_parameters():
             if is_hidden_weight(parameter):
                 group = groups.get(id(parameter), {})
                 m, function = group.get("metaplasticity", 0.0), group.get("consolidation")
-                hidden = parameter.detach()
-                attenuation[name] = function(hidden, m) if function and m else torch.ones_like(hidden)
+                level = self._consolidated(parameter)
+                attenuation[name] = function(level, m) if function and m else torch.ones_like(level)
         return attenuation
+
+    def _consolidated(self, hidden_weight: Tensor) -> Tensor:
+        """Find what the consolidation function is given: the last beaker where there is a chain, else the weight."""
+        if isinstance(self.optimizer, BeakerAdam):
+            return self.optimizer.levels(hidden_weight)[-1]
+        return hidden_weight.detach()
 
     def tensors(self) -> dict[str, Tensor]:
         """Collect everything that a checkpoint must hold, beside the position and the matrix.

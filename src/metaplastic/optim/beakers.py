@@ -87,6 +87,8 @@ def exchange(
 
         u: levels, u_n the last, r, a, phi: beakers, f: function at u_n and metaplasticity m
 
+    A beaker alone is the first, and only leaks: du_0 = r_0/a_0 (0 - u_0).
+
     Without metaplasticity and feedback, and with the last pipe closed, the content sum_k a_k u_k is conserved: what
     leaves a beaker enters its neighbour. The leak, the feedback and f, which is applied to what the last beaker takes
     but not to what its neighbour gives, add to it or take from it. No level leaves the range of 0 and all levels.
@@ -151,8 +153,11 @@ class BeakerAdam(HiddenWeightOptimizer):
     closed and no feedback that is Adam everywhere, as `MetaplasticAdam` with m = 0.
 
     The other beakers fill to the level of the hidden weight at its first step. They are state of the optimizer,
-    `beaker_1` and so on, and take one more number per weight each. **Whoever clears the state, as a reset at task
-    boundaries does, takes the memory out of the synapses:** the chain then begins anew, at the weight of that moment.
+    `beaker_1` and so on, and take one more number per weight each, of its type: in float32 the slowest default pipe
+    moves a level by some ten units in the last place, in bfloat16 by none.
+
+    **Whoever clears the state, as a reset at task boundaries does, takes the memory out of the synapses:** the chain
+    then begins anew, at the weight of that moment.
 
     Args:
         params: Parameters or parameter groups, usually from `param_groups`.
