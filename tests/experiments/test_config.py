@@ -9,6 +9,7 @@ from metaplastic.experiments.config import (
     Method,
     Network,
     Optimizer,
+    Penalty,
     Permuted,
     Reset,
     Rule,
@@ -17,6 +18,7 @@ from metaplastic.experiments.config import (
     Split,
     Stream,
 )
+from metaplastic.learners import Weights
 from metaplastic.nn import NormPolicy, Scope, Statistics
 from metaplastic.optim import Beakers
 from metaplastic.scenarios import Increment
@@ -27,6 +29,11 @@ CONFIGS = [
     Config(scenario=Split(increment=Increment.TASK, boundaries=True), norm=NormPolicy(scope=Scope.PER_TASK)),
     Config(scenario=Stream(parts=3), method=Method.JOINT, optimizer=Optimizer(metaplasticity=(0.0, 1.5, 2.0))),
     Config(scenario=Permuted(permutation_seed=7), network=Network(Family.REAL_CONV, hidden=())),
+    Config(
+        scenario=Permuted(boundaries=True),
+        method=Method.SYNAPTIC_INTELLIGENCE,
+        penalty=Penalty(2.0, Weights.HIDDEN, path=Weights.BINARY),
+    ),
     Config(optimizer=Optimizer(rule=Rule.BEAKERS, beakers=Beakers((0.1, 0.01), (1.0, 2.0), feedback=0.0))),
 ]
 
@@ -95,6 +102,19 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         (lambda: Running(checkpoint_every=0), "expected checkpoint_every >= 1"),
         (lambda: Config(batch_size=1), "a batch of one sample has no variance"),
         (lambda: Config(optimizer=Optimizer(reset_optimizer=Reset.TASK)), "expected announced boundaries"),
+        (lambda: Config(optimizer=Optimizer(lr_division=2.0)), "expected announced boundaries with lr_division 2.0"),
+        (lambda: Optimizer(lr_division=0.5), "expected lr_division >= 1 and finite, got 0.5"),
+        (lambda: Config(method=Method.EWC), "expected announced boundaries with method 'ewc', got scenario 'permuted'"),
+        (
+            lambda: Config(
+                method=Method.EWC, scenario=Permuted(boundaries=True), norm=NormPolicy(statistics=Statistics.BATCH)
+            ),
+            "expected fixed statistics with method 'ewc', got 'batch'",
+        ),
+        (lambda: Penalty(strength=-1.0), "expected strength >= 0 and finite, got -1.0"),
+        (lambda: Penalty(importance_samples=0), "expected importance_samples >= 1, got 0"),
+        (lambda: Penalty(importance_decay=2.0), "expected importance_decay in"),
+        (lambda: Penalty(damping=0.0), "expected damping > 0, got 0.0"),
         (lambda: Config(norm=NormPolicy(scope=Scope.PER_TASK)), "expected boundaries and the task at test"),
     ],
 )

@@ -371,3 +371,36 @@ def test_fine_tuning_is_the_default():
     run(net, resumed_scenario(), SCHEDULE)
     list(learn(other, resumed_scenario(), adam(other), FineTune(), schedule=SCHEDULE))
     assert same_state(net, other)
+
+
+def test_the_learning_rate_is_divided_at_every_boundary_and_left_as_found():
+    net = network()
+    optimizer, rates = adam(net), []
+    schedule = Schedule(epochs=1, batch_size=8, lr_division=4.0)
+    tasks = permuted(dataset(), tasks=3, announced=TOLD)
+    for event in learn(net, tasks, optimizer, schedule=schedule):
+        if event.moment is Moment.EPOCH:
+            rates.append({group["lr"] for group in optimizer.param_groups})
+    assert rates == [{0.01}, {0.01 / 4}, {0.01 / 16}]
+    assert {group["lr"] for group in optimizer.param_groups} == {0.01}
+    later = learn(net, tasks, optimizer, schedule=schedule, start=Position(task=2))
+    next(later)
+    assert {group["lr"] for group in optimizer.param_groups} == {0.01 / 16}
+    later.close()
+    with pytest.raises(ValueError, match=r"expected announced task boundaries for a learning rate divided at each"):
+        next(learn(net, permuted(dataset(), tasks=2), optimizer, schedule=schedule))
+
+
+def test_a_learning_rate_that_is_not_divided_is_left_to_others():
+    net = network()
+    optimizer = adam(net)
+    for _ in learn(net, permuted(dataset(), tasks=2), optimizer, schedule=Schedule(epochs=1, batch_size=8)):
+        for group in optimizer.param_groups:
+            group["lr"] *= 0.5
+    assert optimizer.param_groups[0]["lr"] == 0.01 * 0.5**10
+
+
+@pytest.mark.parametrize("division", [0.5, 0.0, -1.0, float("inf"), float("nan")])
+def test_a_division_that_would_raise_the_learning_rate_is_refused(division):
+    with pytest.raises(ValueError, match=r"expected lr_division >= 1 and finite, got"):
+        Schedule(epochs=1, lr_division=division)

@@ -261,3 +261,28 @@ def test_diverged_training_reaches_the_loss():
 def test_the_test_batchs_statistics_by_name_are_warned_of():
     with pytest.warns(UserWarning, match="predictions depend on how a test set is split"):
         BinaryMLP([4, 2], "batch")
+
+
+def test_without_normalisation_a_real_network_is_torchs_own():
+    """Linear layers with offsets, and torch's own initialisation."""
+    net = RealMLP(
+        [6, 5, 3],
+        "none",
+        initialization=Initialization(Distribution.FAN_IN),
+        generator=torch.Generator().manual_seed(1),
+    )
+    twin = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    with torch.no_grad():
+        for parameter, value in zip(twin.parameters(), net.parameters(), strict=True):
+            if value.dim() == 1:
+                value.normal_(generator=torch.Generator().manual_seed(2))
+            parameter.copy_(value)
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(net(x), twin(x))
+    weight = net.layers[0].weight
+    assert 0.8 / 6**0.5 < weight.abs().max() <= 1 / 6**0.5
+
+
+def test_without_normalisation_gain_and_offset_nothing_follows_a_layer():
+    net = RealMLP([6, 5, 3], NormPolicy(statistics=Statistics.NONE, affine=False))
+    assert [parameter.dim() for parameter in net.parameters()] == [2, 2]

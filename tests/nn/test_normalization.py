@@ -244,7 +244,11 @@ def test_gains_start_at_one_or_uniformly():
         ({"eps": 0.0}, "expected eps > 0, got 0.0; torch's default is 1e-5"),
         (
             {"statistics": Statistics.LAYER, "scope": Scope.PER_TASK},
-            "expected scope 'shared' with layer statistics, got 'per_task'; layer norm needs no task state",
+            "expected scope 'shared' with 'layer' statistics, got 'per_task'; they have no task state",
+        ),
+        (
+            {"statistics": Statistics.NONE, "scope": Scope.PER_TASK},
+            "expected scope 'shared' with 'none' statistics, got 'per_task'; they have no task state",
         ),
     ],
 )

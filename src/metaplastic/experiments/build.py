@@ -245,5 +245,6 @@ def build_schedule(config: Config) -> Schedule:
         batch_size=config.batch_size,
         seed=config.seed,
         reset_optimizer=config.optimizer.reset_optimizer is Reset.TASK,
+        lr_division=config.optimizer.lr_division,
         calibration_samples=config.running.calibration_samples,
     )

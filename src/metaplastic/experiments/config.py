@@ -186,6 +186,8 @@ class Optimizer:
         eps_placement: Where Adam's eps is added.
         beakers: The chain of rule `beakers`; other rules have none.
         reset_optimizer: When the optimizer's state is cleared.
+        lr_division: What the learning rate is divided by at every boundary, >= 1; another value than 1 needs announced
+            boundaries.
     """
 
     rule: Rule = Rule.ADAM
@@ -197,6 +199,7 @@ class Optimizer:
     eps_placement: EpsPlacement = EpsPlacement.BEFORE_CORRECTION
     beakers: Beakers = field(default_factory=Beakers)
     reset_optimizer: Reset = Reset.NEVER
+    lr_division: float = 1.0
 
     def __post_init__(self) -> None:
         settle_choices(self)
@@ -217,6 +220,8 @@ class Optimizer:
                 "expected reset_optimizer 'never' with rule 'beakers', got 'task': the slower beakers are state of the "
                 "optimizer, and a reset would empty the synapses of what they keep"
             )
+        if not 1 <= self.lr_division < math.inf:
+            raise ValueError(f"expected lr_division >= 1 and finite, got {self.lr_division}; 1 leaves the rate alone")
         if self.consolidation not in CONSOLIDATION_FUNCTIONS and not self.consolidation.endswith(".csv"):
             raise ValueError(
                 unknown("consolidation function", self.consolidation, CONSOLIDATION_FUNCTIONS)
@@ -396,6 +401,11 @@ class Config:
             raise ValueError(
                 "expected announced boundaries with reset_optimizer 'task', got a scenario that announces none; add "
                 "--boundaries where the scenario has it, or use --reset-optimizer never"
+            )
+        if self.optimizer.lr_division != 1 and not boundaries:
+            raise ValueError(
+                f"expected announced boundaries with lr_division {self.optimizer.lr_division}, got a scenario that "
+                "announces none; add --boundaries where the scenario has it, or use --lr-division 1"
             )
         told = getattr(self.scenario, "task_at_test", getattr(self.scenario, "increment", None) is Increment.TASK)
         if self.norm.scope is Scope.PER_TASK and not (boundaries and told):

@@ -12,7 +12,7 @@ from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import Result, computing, make_trial, resume, run
 from metaplastic.experiments.trial import Line
 from metaplastic.learners import Event, Moment, NonFiniteLossError, accelerated, learn
-from metaplastic.nn import StackedMLP, keep_task
+from metaplastic.nn import StackedMLP, Statistics, keep_task
 from metaplastic.scenarios import stacked
 
 WIDEST = 1024
@@ -26,9 +26,10 @@ def can_stack(config: Config) -> bool:
         config: The experiment.
 
     Returns:
-        True for fully connected binary networks without dropout, whose tasks train all outputs.
+        True for fully connected binary networks with normalisation and without dropout, whose tasks train all outputs.
     """
     fits = config.network.family is Family.BINARY_MLP and config.network.dropout == 0
+    fits = fits and config.norm.statistics is not Statistics.NONE
     return fits and config.method is Method.FINETUNE and not hasattr(config.scenario, "increment")
 
 

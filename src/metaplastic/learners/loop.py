@@ -99,6 +99,8 @@ class Schedule:
             leave a batch of one, there is one batch fewer.
         seed: Seed of the order, which depends on nothing else but task and epoch; for a stack one per member.
         reset_optimizer: Whether the optimizer's state is cleared when a task begins; needs announced boundaries.
+        lr_division: What the learning rate is divided by at every boundary, >= 1; another value than 1 needs announced
+            boundaries.
         calibration_samples: Training samples that recalibrated statistics are taken from, >= 2, 1,000 or more
             recommended; all are used where a task has fewer.
 
@@ -110,12 +112,15 @@ class Schedule:
     batch_size: int = 100
     seed: int | tuple[int, ...] = 0
     reset_optimizer: bool = False
+    lr_division: float = 1.0
     calibration_samples: int = 5000
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("calibration_samples", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"expected {name} >= {least}, got {getattr(self, name)}")
+        if not 1 <= self.lr_division < math.inf:
+            raise ValueError(f"expected lr_division >= 1 and finite, got {self.lr_division}; 1 leaves the rate alone")
 
     def steps(self, task: Task) -> int:
         """Count the steps of one epoch of a task.
@@ -201,9 +206,11 @@ def learn(
     """
     require_announced(network, scenario, schedule)
     modes = [(module, module.training) for module in network.modules()]
+    rates = [group["lr"] for group in optimizer.param_groups]
     try:
         for index in range(start.task, len(scenario.tasks)):
             begin = start if index == start.task else Position(index)
+            _set_rates(optimizer, rates, schedule.lr_division, index)
             if schedule.reset_optimizer and (begin.epoch, begin.step) == (0, 0):
                 optimizer.state.clear()
             for epoch in range(begin.epoch, schedule.epochs):
@@ -216,6 +223,14 @@ def learn(
     finally:
         for module, mode in modes:
             module.training = mode
+        _set_rates(optimizer, rates, schedule.lr_division, 0)
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float], division: float, index: int) -> None:
+    """Set the learning rates of a task; where nothing is divided they are left to whoever else changes them."""
+    if division != 1:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate / division**index
 
 
 def require_announced(network: nn.Module, scenario: Scenario, schedule: Schedule) -> None:
@@ -231,6 +246,8 @@ def require_announced(network: nn.Module, scenario: Scenario, schedule: Schedule
     """
     if schedule.reset_optimizer:
         scenario.require_boundaries("an optimizer reset at each task")
+    if schedule.lr_division != 1:
+        scenario.require_boundaries("a learning rate divided at each task")
     if any(layer.policy.scope is Scope.PER_TASK for layer in normalizations(network)):
         scenario.require_boundaries("normalisation kept per task")
         scenario.require_task_at_test("normalisation kept per task")

@@ -15,7 +15,7 @@ from metaplastic.nn.conv import BinaryConv2d, RealConv2d
 from metaplastic.nn.dropout import SignDropout
 from metaplastic.nn.initialization import Initialization
 from metaplastic.nn.linear import BinaryLinear, RealLinear
-from metaplastic.nn.normalization import Normalization, NormPolicy, Statistics
+from metaplastic.nn.normalization import NormPolicy, Statistics, normalization
 
 
 class Activation(enum.StrEnum):
@@ -149,7 +149,7 @@ def linear_layers(
     layers = nn.Sequential()
     for depth, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         layers.extend(between() if depth else [])
-        layers.extend([linear(depth, fan_in, fan_out), Normalization(fan_out, policy, generator)])
+        layers.extend([linear(depth, fan_in, fan_out), normalization(fan_out, policy, generator)])
     return layers
 
 
@@ -178,7 +178,7 @@ def convolutional_layers(
     for depth, block in enumerate(blocks):
         layers.extend(between() if depth else [])
         layers.extend([convolution(depth, channels, block), *block.pool.modules()])
-        layers.append(Normalization(block.channels, policy, generator))
+        layers.append(normalization(block.channels, policy, generator))
         channels = block.channels
     return layers
 

@@ -19,6 +19,8 @@ class Distribution(enum.StrEnum):
     """Normal with standard deviation `width`."""
     XAVIER = "xavier"
     """Normal with variance 2 / (fan_in + fan_out); `width` is not used."""
+    FAN_IN = "fan-in"
+    """Uniform within 1 / sqrt(fan_in), torch's default for its own layers; `width` is not used."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,12 @@ class Initialization:
         Returns:
             A float32 tensor of that shape.
         """
-        if self.distribution is Distribution.UNIFORM:
-            return (torch.rand(shape, generator=generator) - 0.5) * self.width
+        if self.distribution in (Distribution.UNIFORM, Distribution.FAN_IN):
+            return (torch.rand(shape, generator=generator) - 0.5) * self._range(shape)
         return torch.randn(shape, generator=generator) * self._deviation(shape)
+
+    def _range(self, shape: tuple[int, ...]) -> float:
+        return self.width if self.distribution is Distribution.UNIFORM else 2 / math.sqrt(math.prod(shape[1:]))
 
     def _deviation(self, shape: tuple[int, ...]) -> float:
         if self.distribution is Distribution.GAUSS:

@@ -26,6 +26,8 @@ class Statistics(enum.StrEnum):
     that is, or was last, learned; where no boundary is announced, a stream would take its newest samples."""
     LAYER = "layer"
     """Mean and variance over the features of each sample, in training too: layer norm, no state, no task."""
+    NONE = "none"
+    """No normalisation at all: an offset per feature, as an ordinary layer has. For networks with real weights."""
 
 
 class Scope(enum.StrEnum):
@@ -59,7 +61,7 @@ class NormPolicy:
         eps: Added to the variance, in squared units of the input, > 0.
 
     Raises:
-        ValueError: For a value out of range, and for layer norm kept per task: it has no task state.
+        ValueError: For a value out of range, and for layer norm or none kept per task: they have no task state.
 
     Example:
         >>> NormPolicy(statistics=Statistics.RUNNING, scope=Scope.PER_TASK).scope.value
@@ -79,10 +81,10 @@ class NormPolicy:
             raise ValueError(f"expected a momentum in (0, 1], got {self.momentum}; torch's default is 0.1")
         if not self.eps > 0:
             raise ValueError(f"expected eps > 0, got {self.eps}; torch's default is 1e-5")
-        if self.statistics is Statistics.LAYER and self.scope is Scope.PER_TASK:
+        if self.statistics in (Statistics.LAYER, Statistics.NONE) and self.scope is Scope.PER_TASK:
             raise ValueError(
-                "expected scope 'shared' with layer statistics, got 'per_task'; layer norm needs no task state, and "
-                "is meant for tests that do not know the task"
+                f"expected scope 'shared' with {self.statistics.value!r} statistics, got 'per_task'; they have no task "
+                "state, and are meant for tests that do not know the task"
             )
 
     @property
@@ -237,6 +239,49 @@ class Normalization(nn.Module):
     def extra_repr(self) -> str:
         """Show the policy."""
         return f"{self.features}, statistics={self.policy.statistics}, scope={self.policy.scope}"
+
+
+class Offset(nn.Module):
+    """Add a trained offset to each feature, and nothing else: what stands in the place of a normalisation without any.
+
+    Args:
+        features: Number of features (of channels, for images), >= 1.
+
+    Example:
+        >>> Offset(3)(torch.ones(2, 3)).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: Float[Tensor, "batch features ..."]) -> Float[Tensor, "batch features ..."]:
+        """Add the offsets.
+
+        Args:
+            x: `[batch, features]` or `[batch, channels, height, width]`.
+
+        Returns:
+            Same shape as `x`.
+        """
+        return x + self.offset.view(-1, *[1] * (x.dim() - 2))
+
+
+def normalization(features: int, policy: NormPolicy, generator: torch.Generator | None = None) -> nn.Module:
+    """Make what normalises the output of a layer.
+
+    Args:
+        features: Number of features (of channels, for images), >= 1.
+        policy: How.
+        generator: Source of randomness for uniform gains.
+
+    Returns:
+        A `Normalization`; where the policy has none, an `Offset`, or nothing for one without gain and offset.
+    """
+    if policy.statistics is not Statistics.NONE:
+        return Normalization(features, policy, generator)
+    return Offset(features) if policy.affine else nn.Identity()
 
 
 def normalizations(network: nn.Module) -> list[Normalization]:

@@ -62,11 +62,12 @@ class Run:
         boundaries = one_by_one and bool(getattr(scenario, "boundaries", False))
         told = one_by_one and bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
         kept = {"per_task": " kept per task", "shared": " shared by all tasks"}[norm.scope.value]
+        kept = "" if norm.statistics == "layer" else kept
         said = {
             "kind": self.kind if one_by_one else "",
             "boundaries": f"boundaries {'announced' if boundaries else 'not announced'}",
             "task": f"task {'known' if told else 'not known'} at test",
-            "norm": f"{norm.statistics.value} statistics{'' if norm.statistics == 'layer' else kept}",
+            "norm": "no normalisation" if norm.statistics == "none" else f"{norm.statistics.value} statistics{kept}",
         }
         return {aspect: words for aspect, words in said.items() if words}
 
