@@ -27,6 +27,7 @@ Binary neural networks that keep what they learned.
   demo                         plain against metaplastic against joint learning, on built-in data, in a minute
   list                         the experiments that are ready to run, with what each shows
   run PRESET [--FIELD VALUE]   run one and keep its record; `run PRESET --help` lists the fields
+  run STUDY [--size paper]     run all panels of a figure or table of the paper, or one as STUDY/PANEL
   run --from FILE [...]        run a configuration of your own, e.g. the config.json of an earlier run
   run --resume FOLDER          go on with a run that was stopped
   report FOLDER...             table and pictures of runs
@@ -110,12 +111,15 @@ def _list(words: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from metaplastic.experiments import PRESETS, description
+    from metaplastic.experiments import PRESETS, STUDIES, description, study
 
-    table = Table("preset", "what it shows")
+    presets = Table("preset", "what it shows")
     for name in PRESETS:
-        table.add_row(name, description(name))
-    Console().print(table)
+        presets.add_row(name, description(name))
+    studies = Table("study", "panels", "what it shows")
+    for name in STUDIES:
+        studies.add_row(name, str(len(study(name).panels)), description(name))
+    Console().print(presets, studies)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +142,9 @@ def _run(words: list[str]) -> None:
     if "--resume" in words:
         _resume(words)
         return
+    if words and words[0] in _studies():
+        _run_study(words[0], words[1:])
+        return
     config, words, command = _base_config(words)
     options = _parse(*_run_options(config, words, command))
     from metaplastic.experiments import new_folder, run, run_seeds
@@ -146,7 +153,7 @@ def _run(words: list[str]) -> None:
     with _resumable():
         if options.seeds:
             folder = options.out or new_folder(options.config.name)
-            run_seeds(options.config, options.seeds, folder, **how)
+            run_seeds(options.config, _seeds(options.seeds), folder, **how)
         else:
             folder = run(options.config, options.out, **how).folder or Path()
     _show([folder])
@@ -161,17 +168,89 @@ def _resume(words: list[str]) -> None:
     _show([result.folder or Path()])
 
 
+def _studies() -> Sequence[str]:
+    from metaplastic.experiments import STUDIES
+
+    return list(STUDIES)
+
+
+def _seeds(given: Sequence[int]) -> Sequence[int]:
+    """Take one number as how many seeds, several as the seeds themselves."""
+    return range(given[0]) if len(given) == 1 else given
+
+
+def _run_study(name: str, words: list[str]) -> None:
+    from metaplastic.experiments import Size, new_folder, run_study, study
+
+    @dataclasses.dataclass(frozen=True)
+    class StudyOptions:
+        """Run the panels of a figure or table of the paper. The same command with the same folder goes on with it."""
+
+        size: Size = Size.LAPTOP
+        """How large the runs are."""
+        seeds: tuple[int, ...] = (1,)
+        """Run so many seeds, from 0, or these where several are given."""
+        panels: tuple[str, ...] = ()
+        """Run these panels only."""
+        out: Path | None = None
+        """Folder of the study; by default one under runs/ named after it and the time."""
+        data_dir: Path | None = None
+        """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
+        quiet: bool = False
+        """Show no progress bars."""
+
+    options = _parse(StudyOptions, words, f"run {name}")
+    chosen, folder = study(name, options.size).only(options.panels), options.out or new_folder(name)
+    with _resumable():
+        run_study(
+            chosen,
+            _seeds(options.seeds),
+            folder,
+            data_dir=options.data_dir,
+            progress=_shown(options.quiet),
+            before=lambda title: print(f"{title} ...", flush=True),
+        )
+    _show_study(folder)
+
+
+def _show_study(folder: Path) -> None:
+    """Print a table for every set of runs on the same tests."""
+    from rich.console import Console
+
+    from metaplastic.report import compare_each, table
+
+    console = Console()
+    for comparison in compare_each([folder]):
+        console.print(table(comparison))
+    console.print(str(folder), highlight=False, soft_wrap=True)
+
+
+def _panel_config(word: str, words: list[str]) -> tuple["Config", list[str]]:
+    """Find the configuration of STUDY/PANEL, and what is left of the words when the size is taken out."""
+    from metaplastic.choices import choose
+    from metaplastic.experiments import Size, study
+
+    size, rest = Size.LAPTOP, list(words)
+    if "--size" in rest[:-1]:
+        place = rest.index("--size")
+        size, rest = choose(Size, rest[place + 1]), rest[:place] + rest[place + 2 :]
+    name, _, panel = word.partition("/")
+    return study(name, size).config(panel), rest
+
+
 def _base_config(words: list[str]) -> tuple["Config", list[str], str]:
     """Find the configuration that the fields on the command line change."""
     from metaplastic.experiments import preset, read_config
 
+    if words and "/" in words[0] and not words[0].startswith("-"):
+        return *_panel_config(words[0], words[1:]), f"run {words[0]}"
     if words and not words[0].startswith("-"):
         return preset(words[0]), words[1:], f"run {words[0]}"
     if "--from" in words[:-1]:
         place = words.index("--from")
         path, rest = words[place + 1], words[:place] + words[place + 2 :]
         return read_config(Path(path)), rest, f"run --from {path}"
-    raise ValueError("expected a preset, --from FILE or --resume FOLDER; `metaplastic list` shows the presets")
+    raise ValueError("expected a preset, --from FILE or --resume FOLDER; `metaplastic list` shows presets and studies")
 
 
 def _run_options(config: "Config", words: list[str], command: str) -> tuple[type[Any], list[str], str, Any]:
@@ -183,7 +262,8 @@ def _run_options(config: "Config", words: list[str], command: str) -> tuple[type
 
         config: Config
         seeds: tuple[int, ...] = ()
-        """Run these seeds, each with a record of its own in the folder; small networks are trained as one stack."""
+        """Run so many seeds, from 0, or these where several are given, each with a record of its own in the folder.
+        Small networks are trained as one stack."""
         out: Path | None = None
         """A new folder for the record; by default one under runs/ named after preset, time and seed."""
         data_dir: Path | None = None

@@ -4,18 +4,27 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.demo import demo_configs, run_demo
 from metaplastic.experiments.interrupt import Interrupted
-from metaplastic.experiments.presets.registry import PRESETS, description, preset
+from metaplastic.experiments.presets.registry import PRESETS, STUDIES, description, preset, study
+from metaplastic.experiments.probing import Switching
 from metaplastic.experiments.record import Record, read_config
 from metaplastic.experiments.run import Result, new_folder, resume, run, train
 from metaplastic.experiments.stack import Stack, can_stack, run_seeds
+from metaplastic.experiments.study import Panel, Quadratic, Size, Study, Training, run_study
 
 __all__ = [
     "PRESETS",
+    "STUDIES",
     "Config",
     "Interrupted",
+    "Panel",
+    "Quadratic",
     "Record",
     "Result",
+    "Size",
     "Stack",
+    "Study",
+    "Switching",
+    "Training",
     "can_stack",
     "demo_configs",
     "description",
@@ -27,6 +36,8 @@ __all__ = [
     "run",
     "run_demo",
     "run_seeds",
+    "run_study",
+    "study",
     "to_json",
     "train",
 ]

@@ -2,7 +2,7 @@
 
 from metaplastic.report.consolidation import consolidation_curves
 from metaplastic.report.figures import accuracy_curves, final_bars
-from metaplastic.report.groups import Comparison, Group, Run, compare
+from metaplastic.report.groups import Comparison, Group, Run, compare, compare_each
 from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
 from metaplastic.report.style import write_png
@@ -15,6 +15,7 @@ __all__ = [
     "Run",
     "accuracy_curves",
     "compare",
+    "compare_each",
     "consolidation_curves",
     "divergence_curves",
     "final_bars",

@@ -212,18 +212,40 @@ def compare(folders: Iterable[Path | str]) -> Comparison:
         Traceback (most recent call last):
         ValueError: expected the folder of a run at no-such-folder, got no such folder; check the path, or begin a ...
     """
+    return _compared(*_runs(folders))
+
+
+def compare_each(folders: Iterable[Path | str]) -> list[Comparison]:
+    """Read runs, and put side by side those that were tested on the same tests.
+
+    Args:
+        folders: As for `compare`.
+
+    Returns:
+        A comparison per set of tests, in the order of the runs; none where the folders hold no run.
+
+    Raises:
+        ValueError: When a record is damaged.
+    """
+    runs, remarks = _runs(folders)
+    by_tests: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        by_tests.setdefault((run.matrix.tests, run.matrix.totals), []).append(run)
+    return [_compared(alike, remarks) for alike in by_tests.values()]
+
+
+def _runs(folders: Iterable[Path | str]) -> tuple[list[Run], list[str]]:
+    """Read the runs that have a complete task, and say which have none."""
     records = {record.folder.resolve(): record for folder in folders for record in _records(Path(folder))}
-    runs, remarks = [], []
-    for record in records.values():
-        if (record.folder / "accuracy.csv").exists():
-            runs.append(_read(record))
-        else:
-            remarks.append(f"left out {record.folder}: none of its tasks is complete")
+    complete = [record for record in records.values() if (record.folder / "accuracy.csv").exists()]
+    others = [record.folder for record in records.values() if record not in complete]
+    return list(map(_read, complete)), [f"left out {folder}: none of its tasks is complete" for folder in others]
+
+
+def _compared(runs: Sequence[Run], remarks: Sequence[str]) -> Comparison:
     gathered, repeated = _gather(runs)
-    remarks += [
-        f"left out {run.folder}: seed {run.config.seed} of the same experiment is there twice" for run in repeated
-    ]
-    return Comparison(tuple(_labelled(gathered)), tuple(remarks))
+    twice = [f"left out {run.folder}: seed {run.config.seed} of the same experiment is there twice" for run in repeated]
+    return Comparison(tuple(_labelled(gathered)), (*remarks, *twice))
 
 
 def stages(config: Config) -> int:
@@ -248,7 +270,11 @@ def stages(config: Config) -> int:
 
 
 def _records(folder: Path) -> list[Record]:
-    """The record in a folder, or those in the folders that it holds."""
+    """The record in a folder, or those in the folders that it holds, and in theirs if it is that of a study."""
+    if (folder / "study.json").exists():
+        panels = sorted(child for child in folder.iterdir() if child.is_dir())
+        trained = [panel for panel in panels if not (panel / "quadratic.json").exists()]
+        return [record for panel in trained for record in _records(panel)]
     inner = [] if (folder / "config.json").exists() or not folder.is_dir() else list(folder.iterdir())
     records = [Record(child) for child in inner if (child / "config.json").exists()]
     return sorted(records, key=_reading_order) if records else [Record(folder)]

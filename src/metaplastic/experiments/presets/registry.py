@@ -5,7 +5,22 @@ from collections.abc import Callable
 
 from metaplastic.choices import unknown
 from metaplastic.experiments.config import Config
-from metaplastic.experiments.presets import digits, fashion_stream, mnist_fashion, permuted_mnist, split_mnist
+from metaplastic.experiments.presets import (
+    digits,
+    fashion_stream,
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+    figure5,
+    figure6,
+    mnist_fashion,
+    permuted_mnist,
+    split_mnist,
+    table1,
+    verification,
+)
+from metaplastic.experiments.study import Size, Study
 
 PRESETS: dict[str, Callable[[], Config]] = {
     "permuted-digits": digits.permuted_digits,
@@ -16,6 +31,44 @@ PRESETS: dict[str, Callable[[], Config]] = {
     "fashion-stream": fashion_stream.fashion_stream,
 }
 """Every preset, by the name that the command line knows it by."""
+
+STUDIES: dict[str, Callable[[Size], Study]] = {
+    "fig1": figure1.figure_1,
+    "fig2": figure2.figure_2,
+    "fig2f": figure2.figure_2f,
+    "table1": table1.table_1,
+    "fig3": figure3.figure_3,
+    "fig4ab": figure4.figure_4ab,
+    "fig4ab-reversed": figure4.figure_4ab_reversed,
+    "fig5-fashion": figure5.figure_5_fashion,
+    "fig6ab": figure6.figure_6ab,
+    "fig6ce": figure6.figure_6ce,
+    "real-check": verification.real_valued_check,
+    "width": verification.width_and_normalization,
+}
+"""The figures and tables of the paper, and the checks beside them, by the name that the command line knows them by."""
+
+
+def study(name: str, size: Size = Size.LAPTOP) -> Study:
+    """Make a study.
+
+    Args:
+        name: Its name.
+        size: How large its runs are.
+
+    Returns:
+        The study.
+
+    Raises:
+        ValueError: When there is none of that name, with the nearest one.
+
+    Example:
+        >>> list(study("fig2").panels)
+        ['a', 'b', 'c', 'd']
+    """
+    if name not in STUDIES:
+        raise ValueError(unknown("study", name, STUDIES))
+    return STUDIES[name](size)
 
 
 def preset(name: str) -> Config:
@@ -35,17 +88,18 @@ def preset(name: str) -> Config:
         'digits'
     """
     if name not in PRESETS:
-        raise ValueError(unknown("preset", name, PRESETS))
+        raise ValueError(unknown("preset", name, [*PRESETS, *STUDIES]))
     return PRESETS[name]()
 
 
 def description(name: str) -> str:
-    """Say in a line what a preset shows.
+    """Say in a line what a preset or a study shows.
 
     Args:
-        name: Name of a preset.
+        name: Name of a preset or a study.
 
     Returns:
         First line of its docstring.
     """
-    return (inspect.getdoc(PRESETS[name]) or "").splitlines()[0]
+    found: Callable[..., object] = PRESETS[name] if name in PRESETS else STUDIES[name]
+    return (inspect.getdoc(found) or "").splitlines()[0]

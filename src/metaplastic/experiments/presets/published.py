@@ -1,0 +1,63 @@
+"""What the paper's runs have in common, and how the sizes of a study differ."""
+
+from dataclasses import replace
+from typing import TypeVar
+
+from metaplastic.experiments.config import Config, Method, Network, Optimizer, Permuted, Reset, Running, Sequence
+from metaplastic.experiments.study import Size
+from metaplastic.nn import NormPolicy, Scope
+
+Value = TypeVar("Value")
+
+M = (0.0, 0.5, 1.0, 1.35)
+"""The paper's strengths of metaplasticity on permuted MNIST, panels a to d of Fig. 2."""
+
+LAPTOP_M = (0.0, 1.0, 2.0, 3.0)
+"""Their counterparts with five epochs per task in place of 40: consolidation is paced by lr m times the steps."""
+
+
+def sized(size: Size, *, laptop: Value, paper: Value) -> Value:
+    """Choose a value by size."""
+    return paper if size is Size.PAPER else laptop
+
+
+def permuted_mnist(size: Size, m: float, *, tasks: int = 6, decay: float = 1e-7) -> Config:
+    """Permuted MNIST with the authors' settings: normalisation kept per task, Adam begun anew at every task.
+
+    At the paper's size 784-4096-4096-10 with 40 epochs per task, on a laptop 784-512-512-10 with five.
+    """
+    return Config(
+        name="permuted-mnist",
+        scenario=Permuted("mnist", tasks=tasks, boundaries=True, task_at_test=True),
+        network=Network(hidden=sized(size, laptop=(512, 512), paper=(4096, 4096))),
+        norm=NormPolicy(scope=Scope.PER_TASK),
+        optimizer=Optimizer(metaplasticity=(m,), weight_decay=decay, reset_optimizer=Reset.TASK),
+        epochs=sized(size, laptop=5, paper=40),
+        running=Running(evaluate_epochs=sized(size, laptop=1, paper=5)),
+    )
+
+
+def two_data_sets(size: Size, m: float, data: tuple[str, str] = ("mnist", "fashion-mnist")) -> Config:
+    """One data set of 28 x 28 images, then another, behind ten shared outputs, with the authors' settings.
+
+    At the paper's size 784-4096-4096-10 with 50 epochs per task, on a laptop 784-1024-1024-10 with ten.
+    """
+    return Config(
+        name="mnist-fashion",
+        scenario=Sequence(data, boundaries=True, task_at_test=True),
+        network=Network(hidden=sized(size, laptop=(1024, 1024), paper=(4096, 4096))),
+        norm=NormPolicy(scope=Scope.PER_TASK),
+        optimizer=Optimizer(metaplasticity=(m,), weight_decay=1e-7, reset_optimizer=Reset.TASK),
+        epochs=sized(size, laptop=10, paper=50),
+        running=Running(evaluate_epochs=sized(size, laptop=1, paper=5)),
+    )
+
+
+def interleaved(config: Config) -> Config:
+    """All tasks at once, with one normalisation state for all and nothing to reset."""
+    return replace(
+        config,
+        method=Method.JOINT,
+        norm=replace(config.norm, scope=Scope.SHARED),
+        optimizer=replace(config.optimizer, reset_optimizer=Reset.NEVER),
+    )

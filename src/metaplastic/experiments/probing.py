@@ -1,0 +1,121 @@
+"""A panel that looks into a trained network: what its synapses are worth, and how fast they diverged."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from safetensors.torch import load_file
+from torch import Tensor
+
+from metaplastic.evaluation import TrainingLoss, divergence_report, switch_signs
+from metaplastic.experiments.build import build_network, build_scenario
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.record import Record
+from metaplastic.experiments.run import computing
+from metaplastic.experiments.stack import run_seeds
+from metaplastic.files import write_text
+from metaplastic.hidden_weight import is_hidden_weight
+from metaplastic.learners import Fisher
+from metaplastic.seeding import Purpose, generator
+
+
+@dataclass(frozen=True)
+class Switching:
+    """A panel that trains a network, switches signs in each of its layers, and compares importance with divergence.
+
+    Args:
+        config: What is trained; its seed is replaced.
+        counts: Weights that are switched together, one number per layer.
+        draws: How often per bin of magnitudes.
+        samples: Training samples that the loss is measured on.
+        importance_samples: Training samples that the Fisher information is taken from.
+
+    References:
+        Laborieux et al. 2021, Fig. 6c-e; Laborieux et al. 2021, arXiv 2101.07592, for the divergence.
+    """
+
+    config: Config
+    counts: tuple[int, ...]
+    draws: int
+    samples: int
+    importance_samples: int = 5000
+
+    def carry_out(
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+    ) -> None:
+        """Train, with a record for every seed, and write to it `sign_switch.json` and `divergence.json`.
+
+        Args:
+            folder: Folder of the panel.
+            seeds: The seeds.
+            data_dir: Where the data lie; None looks where `load` looks.
+            progress: Whether to show progress bars; None shows them on a terminal.
+        """
+        run_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+        for seed in seeds:
+            inside = folder / f"seed{seed}"
+            with computing(self.config.running.threads):
+                probe = _Probe(inside, data_dir)
+                if not (inside / "divergence.json").exists():
+                    _write(inside / "divergence.json", probe.divergence(self.importance_samples))
+                if not (inside / "sign_switch.json").exists():
+                    found = probe.sign_switch(self.counts, self.draws, self.samples, progress)
+                    _write(inside / "sign_switch.json", found)
+
+
+class _Probe:
+    """The network of a record, beside the one that it began as, and its first task."""
+
+    def __init__(self, folder: Path, data_dir: Path | None) -> None:
+        config = Record(folder).config
+        scenario = build_scenario(config.scenario, config.seed, data_dir)
+        self.config, self.task = config, scenario.tasks[0]
+        self.start, self.network = build_network(config, scenario), build_network(config, scenario)
+        self.network.load_state_dict(load_file(folder / "network.safetensors"))
+        self.steps = config.epochs * -(-len(self.task.view) // config.batch_size)
+
+    def divergence(self, samples: int) -> dict[str, Any]:
+        """Compare, in every layer, importance with the speed at which hidden weights left their start."""
+        before, after = _hidden_weights(self.start), _hidden_weights(self.network)
+        importance = Fisher(samples=samples, seed=self.config.seed)(self.network, after, self.task, 0)
+        report = divergence_report(importance, before, after, self.steps)
+        return {name: layer.as_json() for name, layer in report.items()}
+
+    def sign_switch(self, counts: tuple[int, ...], draws: int, samples: int, progress: bool | None) -> dict[str, Any]:
+        """Switch signs in every layer, bin by bin."""
+        source = generator(self.config.seed, Purpose.PROBE)
+        rows = torch.randperm(len(self.task.view), generator=source)[:samples]
+        loss = TrainingLoss(self.network, self.task, rows)
+        layers = list(_hidden_weights(self.network))
+        if len(counts) != len(layers):
+            raise ValueError(
+                f"expected as many counts as layers, {len(layers)}, got {len(counts)}; give one number per layer"
+            )
+        found = {}
+        console = Console(stderr=True)
+        with Progress(console=console, disable=not (console.is_terminal if progress is None else progress)) as bar:
+            shown = bar.add_task("switching signs", total=15 * len(layers))
+            for layer, count in zip(layers, counts, strict=True):
+                switched = switch_signs(
+                    loss,
+                    layer,
+                    count=count,
+                    generator=source,
+                    draws=draws,
+                    after_bin=lambda _: bar.advance(shown),
+                )
+                found[layer] = switched.as_json()
+        return found
+
+
+def _hidden_weights(network: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in network.named_parameters() if is_hidden_weight(value)}
+
+
+def _write(path: Path, plain: dict[str, Any]) -> None:
+    write_text(path, json.dumps(plain) + "\n")

@@ -1,0 +1,204 @@
+"""Several experiments that are read together: the panels of a figure, the rows of a table."""
+
+import enum
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from metaplastic.choices import unknown
+from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, two_dimensional_quadratic
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.environment import environment
+from metaplastic.experiments.stack import run_seeds
+from metaplastic.files import write_text
+from metaplastic.learners import NonFiniteLossError
+
+FORMAT = 1
+"""Number of the format of `study.json`."""
+
+
+class Size(enum.StrEnum):
+    """How large the runs of a study are."""
+
+    LAPTOP = "laptop"
+    """One seed of all panels within half an hour on two cores, with the same claim visible."""
+    PAPER = "paper"
+    """The authors' full setting."""
+
+
+class Panel(Protocol):
+    """A part of a study that is carried out by itself."""
+
+    def carry_out(
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+    ) -> None:
+        """Carry it out; what is in the folder already is not done again, and what was stopped is gone on with."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """A panel that is a training, for every seed.
+
+    Args:
+        config: What is run; its seed is replaced.
+    """
+
+    config: Config
+
+    def carry_out(
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+    ) -> None:
+        """Train, with a record for every seed in a folder `seed0` and so on.
+
+        Args:
+            folder: Folder of the panel.
+            seeds: The seeds.
+            data_dir: Where the data lie; None looks where `load` looks.
+            progress: Whether to show a progress bar; None shows it on a terminal.
+        """
+        run_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """A panel that is the quadratic task, which has its own seed and takes a second.
+
+    Args:
+        dimensions: 2 or 500.
+    """
+
+    dimensions: int
+
+    def carry_out(
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+    ) -> None:
+        """Descend, and write what came out to `quadratic.json`.
+
+        Args:
+            folder: Folder of the panel.
+            seeds: Not used: the published task is one draw.
+            data_dir: Not used.
+            progress: Not used.
+        """
+        path = folder / "quadratic.json"
+        if path.exists():
+            return
+        published = two_dimensional_quadratic if self.dimensions == 2 else high_dimensional_quadratic
+        result = run_quadratic(published())
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write_text(path, json.dumps(result.as_json()) + "\n")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A figure or a table of the paper at one size.
+
+    Args:
+        name: What the command line knows it by.
+        size: How large its runs are.
+        panels: What is carried out, by the name of the panel or row.
+
+    Example:
+        >>> study = Study("mine", Size.LAPTOP, {"a": Quadratic(2), "b": Quadratic(500)})
+        >>> list(study.only(["b"]).panels)
+        ['b']
+    """
+
+    name: str
+    size: Size
+    panels: Mapping[str, Panel]
+
+    def only(self, names: Sequence[str]) -> "Study":
+        """Leave out other panels.
+
+        Args:
+            names: Names of the panels to keep; none keeps all.
+
+        Returns:
+            The smaller study.
+
+        Raises:
+            ValueError: When there is no panel of a name, with the nearest one.
+        """
+        for name in names:
+            if name not in self.panels:
+                raise ValueError(unknown(f"panel of {self.name!r}", name, self.panels))
+        return replace(self, panels={name: self.panels[name] for name in names}) if names else self
+
+    def config(self, panel: str) -> Config:
+        """Give the configuration of a panel that is a training.
+
+        Args:
+            panel: Its name.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ValueError: When there is no such panel, or it is no training.
+        """
+        found = self.only([panel]).panels[panel]
+        if not isinstance(found, Training):
+            raise ValueError(
+                f"expected a panel that is a training, got {panel!r} of {self.name!r}; run it by "
+                f"'metaplastic run {self.name} --panels {panel}'"
+            )
+        return found.config
+
+
+def run_study(
+    study: Study,
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    progress: bool | None = None,
+    before: Callable[[str], None] = lambda title: None,
+) -> None:
+    """Carry out all panels of a study for several seeds.
+
+    It can be stopped at any moment and called again with the same folder: what is complete is left as it is, and what
+    was begun is gone on with.
+
+    Args:
+        study: What is carried out.
+        seeds: The seeds, all different.
+        folder: Folder of the study, new or that of the same study; it gets a folder per panel.
+        data_dir: Where the data lie; None looks where `load` looks.
+        progress: Whether to show progress bars; None shows them on a terminal.
+        before: Called with a title before each panel.
+
+    Raises:
+        ValueError: When the folder holds something else.
+        NonFiniteLossError: When a training diverged; all other panels were carried out before.
+    """
+    _claim(folder, study)
+    diverged: NonFiniteLossError | None = None
+    for place, (name, panel) in enumerate(study.panels.items(), start=1):
+        before(f"{study.name} {name}, {place} of {len(study.panels)}")
+        try:
+            panel.carry_out(folder / name, seeds, data_dir=data_dir, progress=progress)
+        except NonFiniteLossError as error:
+            diverged = error
+    if diverged is not None:
+        raise diverged
+
+
+def _claim(folder: Path, study: Study) -> None:
+    """Mark a folder as that of a study, or see that it is."""
+    path, mark = folder / "study.json", {"format": FORMAT, "study": study.name, "size": study.size.value}
+    if path.exists():
+        if (found := json.loads(path.read_text())) != mark:
+            raise ValueError(
+                f"expected in {folder} the study {study.name!r} at size {study.size.value!r}, got {found}; choose "
+                "another folder with --out"
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"expected a new or empty folder for the study, got {folder}; choose another with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(mark) + "\n")
