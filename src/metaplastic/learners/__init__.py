@@ -1,5 +1,6 @@
 """How a network learns a scenario: the one loop, and the learners that hook into it."""
 
+from metaplastic.learners.closed_form import ClosedForm, observe_scenario
 from metaplastic.learners.engine import Acceleration, Engine, accelerated
 from metaplastic.learners.ewc import EWC, random_consolidation
 from metaplastic.learners.finetune import FineTune
@@ -17,13 +18,16 @@ from metaplastic.learners.loop import (
     require_announced,
     task_loss,
 )
+from metaplastic.learners.nearest_mean import NearestMean
 from metaplastic.learners.quadratic_penalty import QuadraticPenalty
+from metaplastic.learners.streaming_lda import StreamingLDA
 from metaplastic.learners.synaptic_intelligence import SynapticIntelligence
 from metaplastic.learners.weights import ConsolidatedWeights, Weights
 
 __all__ = [
     "EWC",
     "Acceleration",
+    "ClosedForm",
     "ConsolidatedWeights",
     "Engine",
     "Event",
@@ -34,17 +38,20 @@ __all__ = [
     "Joint",
     "Learner",
     "Moment",
+    "NearestMean",
     "NonFiniteLossError",
     "Position",
     "QuadraticPenalty",
     "Schedule",
     "Shuffled",
+    "StreamingLDA",
     "SynapticIntelligence",
     "Weights",
     "WithoutHooks",
     "accelerated",
     "calibrate",
     "learn",
+    "observe_scenario",
     "random_consolidation",
     "require_announced",
     "task_loss",
