@@ -16,6 +16,7 @@ from metaplastic.experiments.config import (
     Sequence,
     Split,
 )
+from metaplastic.experiments.trial import Training, by_descent, by_observation
 from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners import (
     EWC,
@@ -23,7 +24,9 @@ from metaplastic.learners import (
     Fisher,
     Joint,
     Learner,
+    NearestMean,
     Schedule,
+    StreamingLDA,
     SynapticIntelligence,
     random_consolidation,
 )
@@ -97,13 +100,22 @@ def build_network(config: Config, scenario: Scenario) -> torch.nn.Module:
         scenario: Gives the shape of an input and the number of outputs.
 
     Returns:
-        The network, on the CPU.
+        The network, on the CPU; for methods in closed form the classifier, which draws nothing.
     """
+    if config.method.closed_form:
+        return _closed_form(config.method, scenario)
     network = _drawn_network(config, scenario)
     for parameter in network.parameters():
         if config.network.frozen and is_hidden_weight(parameter):
             parameter.requires_grad_(False)
     return network
+
+
+def _closed_form(method: Method, scenario: Scenario) -> torch.nn.Module:
+    features = torch.Size(scenario.input_shape).numel()
+    if method is Method.NEAREST_MEAN:
+        return NearestMean(features, scenario.classes)
+    return StreamingLDA(features, scenario.classes)
 
 
 def _drawn_network(config: Config, scenario: Scenario) -> torch.nn.Module:
@@ -158,8 +170,10 @@ def build_optimizer(config: Config, network: torch.nn.Module) -> torch.optim.Opt
         network: Its hidden weights are consolidated, its other parameters are not.
 
     Returns:
-        The optimizer, with empty state.
+        The optimizer, with empty state; for methods in closed form one that moves nothing.
     """
+    if config.method.closed_form:
+        return torch.optim.SGD([{"params": []}])
     options = config.optimizer
     m = options.metaplasticity[0] if len(options.metaplasticity) == 1 else options.metaplasticity
     groups = param_groups(network, m)
@@ -229,6 +243,18 @@ def build_learner(config: Config, network: torch.nn.Module) -> Learner:
             return Joint()
         case _:
             return FineTune()
+
+
+def build_training(config: Config) -> Training:
+    """Choose what makes a network learn.
+
+    Args:
+        config: The experiment.
+
+    Returns:
+        Gradient descent, or the observation of every sample for methods in closed form.
+    """
+    return by_observation if config.method.closed_form else by_descent
 
 
 def build_schedule(config: Config) -> Schedule:

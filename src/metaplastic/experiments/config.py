@@ -245,10 +245,20 @@ class Method(enum.StrEnum):
     SYNAPTIC_INTELLIGENCE = "si"
     """Synaptic intelligence; the same."""
 
+    NEAREST_MEAN = "nearest-mean"
+    """The class whose mean is nearest, in closed form: network, normalisation and optimizer are not used."""
+    STREAMING_LDA = "streaming-lda"
+    """Streaming linear discriminant analysis, in closed form: network, normalisation and optimizer are not used."""
+
     @property
     def has_penalty(self) -> bool:
         """Whether weights are held by a penalty, which is attached where a task ends."""
-        return self not in (Method.FINETUNE, Method.JOINT)
+        return self not in (Method.FINETUNE, Method.JOINT, Method.NEAREST_MEAN, Method.STREAMING_LDA)
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the classifier is a formula of the samples seen, learned in one pass without an optimizer."""
+        return self in (Method.NEAREST_MEAN, Method.STREAMING_LDA)
 
 
 @dataclass(frozen=True)
@@ -346,7 +356,7 @@ class Config:
         optimizer: How its weights move.
         method: The learner.
         penalty: How the learner holds weights, if it does.
-        epochs: Passes over each task, >= 1.
+        epochs: Passes over each task, >= 1; 1 for methods in closed form.
         batch_size: Samples per step at most, >= 1.
         seed: Seed of everything drawn: initial weights, batch order, permutations.
         running: How the run is carried out.
@@ -375,7 +385,13 @@ class Config:
         settle_choices(self)
         _at_least("epochs", self.epochs, 1)
         _at_least("batch_size", self.batch_size, 1)
-        if self.batch_size == 1 and self.norm.statistics is not Statistics.LAYER:
+        if self.method.closed_form and self.epochs != 1:
+            raise ValueError(
+                f"expected epochs 1 with method {self.method.value!r}, got {self.epochs}: it takes in every sample "
+                "once, and a second pass would count it twice; use --epochs 1"
+            )
+        normalised = not self.method.closed_form
+        if normalised and self.batch_size == 1 and self.norm.statistics is not Statistics.LAYER:
             raise ValueError(
                 f"expected batch_size >= 2 with {self.norm.statistics.value!r} statistics, got 1: a batch of one "
                 "sample has no variance; use larger batches or --statistics layer"

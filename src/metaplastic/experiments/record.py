@@ -230,14 +230,15 @@ def _holds_run(folder: Path) -> bool:
 
 def _summary(trial: Trial, config: Config, begin: Line) -> dict[str, Any]:
     scenario = trial.scenario
+    norm = None if config.method.closed_form else config.norm
     return {
         "scenario": {
             "name": scenario.name,
             "kind": scenario.kind,
             "boundaries_announced": scenario.announced.boundaries,
             "task_known_at_test": scenario.announced.task_at_test,
-            "statistics": config.norm.statistics.value,
-            "scope": config.norm.scope.value,
+            "statistics": norm and norm.statistics.value,
+            "scope": norm and norm.scope.value,
         },
         "metrics": {name: asdict(metric) for name, metric in summary(trial.matrix).items()},
         "cautions": list(_cautions(scenario, config, begin)),
@@ -246,6 +247,8 @@ def _summary(trial: Trial, config: Config, begin: Line) -> dict[str, Any]:
 
 def _cautions(scenario: Scenario, config: Config, begin: Line) -> Iterator[str]:
     """Say what a reader of the figures must know; `begin` was measured before training."""
+    if config.method.closed_form:
+        return
     running, recalibrated = config.running, config.norm.statistics is Statistics.RECALIBRATED
     if config.norm.depends_on_test_batch:
         yield (

@@ -17,6 +17,7 @@ from metaplastic.experiments.build import (
     build_optimizer,
     build_scenario,
     build_schedule,
+    build_training,
 )
 from metaplastic.experiments.carry_out import begin, carry_out
 from metaplastic.experiments.config import Config
@@ -204,6 +205,7 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
         build_optimizer(config, network),
         build_learner(config, network),
         build_schedule(config),
+        training=build_training(config),
         evaluate_epochs=config.running.evaluate_epochs,
         test_batch=config.running.test_batch,
     )

@@ -1,8 +1,9 @@
 """One training under observation: what is measured while it goes on, and all that is needed to go on with it."""
 
 import contextlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from metaplastic.evaluation import AccuracyMatrix, count_correct, layer_report
 from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners import (
     Acceleration,
+    ClosedForm,
     Engine,
     Event,
     Learner,
@@ -21,6 +23,7 @@ from metaplastic.learners import (
     accelerated,
     calibrate,
     learn,
+    observe_scenario,
     require_announced,
 )
 from metaplastic.nn import Precision
@@ -29,6 +32,43 @@ from metaplastic.scenarios import Scenario
 
 Line = dict[str, Any]
 """What happened, as one line of `metrics.jsonl`."""
+
+Training = Callable[["Trial"], Iterator[Event]]
+"""What makes the network of a trial learn, from the trial's position to the end."""
+
+
+def by_descent(trial: "Trial") -> Iterator[Event]:
+    """Learn by gradients, in the one loop.
+
+    Args:
+        trial: What learns.
+
+    Returns:
+        The events of `learn`.
+    """
+    return learn(
+        trial.network, trial.scenario, trial.optimizer, trial.learner, schedule=trial.schedule, start=trial.position
+    )
+
+
+def by_observation(trial: "Trial") -> Iterator[Event]:
+    """Learn in closed form, by taking in every sample; optimizer and hooks of the learner are not used.
+
+    Args:
+        trial: What learns; its network is a `ClosedForm`.
+
+    Returns:
+        The events of `observe_scenario`.
+
+    Raises:
+        ValueError: When the network cannot observe.
+    """
+    classifier = trial.network
+    if not isinstance(classifier, ClosedForm):
+        raise ValueError(
+            f"expected a classifier that observes samples, got {type(classifier).__name__}; train it by descent"
+        )
+    return observe_scenario(classifier, trial.scenario, schedule=trial.schedule, start=trial.position)
 
 
 class Trial:
@@ -43,6 +83,7 @@ class Trial:
         optimizer: Holds the network's parameters.
         learner: The continual-learning method.
         schedule: Epochs, batches and their order.
+        training: What makes the network learn.
         evaluate_epochs: Test after every so many epochs; 0 for task ends only.
         test_batch: Samples per forward pass in tests.
     """
@@ -55,6 +96,7 @@ class Trial:
         learner: Learner,
         schedule: Schedule,
         *,
+        training: Training = by_descent,
         evaluate_epochs: int = 1,
         test_batch: int = 1000,
     ) -> None:
@@ -63,6 +105,7 @@ class Trial:
         self.optimizer = optimizer
         self.learner = learner
         self.schedule = schedule
+        self.training = training
         self.evaluate_epochs = evaluate_epochs
         self.test_batch = test_batch
         self.position = Position()
@@ -128,11 +171,8 @@ class Trial:
         Yields:
             Every event, with what was measured at it; None where nothing was.
         """
-        training = learn(
-            self.network, self.scenario, self.optimizer, self.learner, schedule=self.schedule, start=self.position
-        )
         self._started = time.perf_counter()
-        for event in training:
+        for event in self.training(self):
             yield event, self.observe(event)
 
     def observe(self, event: Event) -> Line | None:
@@ -147,7 +187,8 @@ class Trial:
         self.position = event.position
         if event.moment is Moment.EPOCH:
             self._correct = self._test_epoch(event)
-            line = {"event": "epoch", "task": event.task, "epoch": event.epoch, "loss": event.loss}
+            loss = event.loss if math.isfinite(event.loss) else None  # JSON has no other word for it
+            line = {"event": "epoch", "task": event.task, "epoch": event.epoch, "loss": loss}
             line |= {"correct": self._correct, "seconds": time.perf_counter() - self._started}
             self._started = time.perf_counter()
             return line

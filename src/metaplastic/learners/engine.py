@@ -46,8 +46,8 @@ class Acceleration:
 
     Args:
         engine: The engine.
-        update: How the optimizer moves parameters: `fused` in one compiled pass, `blocks` or that of a foreign
-            `optimizer`.
+        update: How the optimizer moves parameters: `fused` in one compiled pass, `blocks`, that of a foreign
+            `optimizer`, or `none` where there are none to move.
         integer_layers: Layers whose products are made in integers.
         layers: Layers with hidden weights.
         bytes: Whether the network is given the bytes of images as they are stored.
@@ -132,9 +132,10 @@ def accelerated(
     """
     ours = isinstance(optimizer, MetaplasticAdam | MetaplasticSGD)
     members = network.members if isinstance(network, StackedMLP) else 1
-    if engine is Engine.PLAIN:
+    moves = any(True for _ in network.parameters())
+    if engine is Engine.PLAIN or (engine is None and not moves):
         _require_float32(precision)
-        chosen = Acceleration(engine, "blocks" if ours else "optimizer", members=members)
+        chosen = Acceleration(Engine.PLAIN, ("blocks" if ours else "optimizer") if moves else "none", members=members)
         logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
         with _fused_update(optimizer, [], wanted=False):
             yield chosen

@@ -69,6 +69,8 @@ class Run:
             "task": f"task {'known' if told else 'not known'} at test",
             "norm": "no normalisation" if norm.statistics == "none" else f"{norm.statistics.value} statistics{kept}",
         }
+        if self.config.method.closed_form:
+            said["norm"] = ""
         return {aspect: words for aspect, words in said.items() if words}
 
 

@@ -12,6 +12,9 @@ METHOD, STRENGTH = "method", "optimizer.metaplasticity"
 _UNSAID = {METHOD: Method.FINETUNE, "network.frozen": False}
 """What goes without saying where something else tells the groups apart."""
 
+_UNUSED = ("network.", "norm.", "optimizer.")
+"""What methods in closed form do not use, whatever it is set to."""
+
 _NOT_COMPARED = {"name", "seed"} | {
     f"running.{name}" for name in ("evaluate_epochs", "checkpoint_every", "checkpoint_unit", "threads", "device")
 }
@@ -52,6 +55,8 @@ def labels(configs: Sequence[Config]) -> list[str]:
         >>> plain = replace(Config().optimizer, metaplasticity=(0.0,))
         >>> labels([Config(optimizer=plain), Config(), Config(optimizer=plain, method=Method.JOINT)])
         ['m = 0', 'm = 1.35', 'joint, m = 0']
+        >>> labels([Config(optimizer=plain, epochs=1), Config(method=Method.STREAMING_LDA, epochs=1)])
+        ['m = 0', 'streaming-lda']
         >>> labels([Config(epochs=2), Config(epochs=3)])
         ['epochs = 2', 'epochs = 3']
         >>> labels([Config(), Config(network=Network(frozen=True)), Config(norm=NormPolicy(affine=False))])
@@ -61,7 +66,12 @@ def labels(configs: Sequence[Config]) -> list[str]:
     names = list(dict.fromkeys(name for row in rows for name in row))
     differing = [name for name in names if any(row.get(name) != rows[0].get(name) for row in rows)]
     shown = sorted(differing or (METHOD, STRENGTH), key=lambda name: (name != METHOD, name != STRENGTH))
-    return [_label({name: row[name] for name in shown if name in row}) for row in rows]
+    return [_label({name: row[name] for name in shown if _is_of(name, row)} or {METHOD: row[METHOD]}) for row in rows]
+
+
+def _is_of(name: str, row: dict[str, Any]) -> bool:
+    """Whether a field says something of a configuration."""
+    return name in row and not (row[METHOD].closed_form and name.startswith(_UNUSED))
 
 
 def _flat(plain: dict[str, Any], above: str) -> dict[str, Any]:
