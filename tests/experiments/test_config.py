@@ -21,12 +21,13 @@ from metaplastic.experiments.config import (
 from metaplastic.learners import Weights
 from metaplastic.nn import NormPolicy, Scope, Statistics
 from metaplastic.optim import Beakers
-from metaplastic.scenarios import Increment
+from metaplastic.scenarios import Grouping, Increment
 
 CONFIGS = [
     *(preset(name) for name in PRESETS),
     Config(scenario=Sequence(("a.npz", "b.csv"), shared_head=False)),
     Config(scenario=Split(increment=Increment.TASK, boundaries=True), norm=NormPolicy(scope=Scope.PER_TASK)),
+    Config(scenario=Split("cifar-10", tasks=2, grouping=Grouping.VEHICLES_ANIMALS)),
     Config(scenario=Stream(parts=3), method=Method.JOINT, optimizer=Optimizer(metaplasticity=(0.0, 1.5, 2.0))),
     Config(scenario=Permuted(permutation_seed=7), network=Network(Family.REAL_CONV, hidden=())),
     Config(

@@ -1,8 +1,10 @@
 """Groups of classes against a loop over samples."""
 
+from dataclasses import replace
+
 import pytest
 
-from metaplastic.scenarios import Announced, Increment, split
+from metaplastic.scenarios import Announced, Grouping, Increment, class_groups, split
 
 GROUPS = [(3, 0), (1, 4)]
 
@@ -66,3 +68,33 @@ def test_bad_groups_are_refused(make, increment, groups, message):
 def test_an_unknown_increment_is_refused(make):
     with pytest.raises(ValueError, match="unknown increment 'label'"):
         split(make(), [(0, 1)], "label")
+
+
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def test_groups_in_order_are_as_many_classes_for_each_task(make):
+    assert class_groups(make(classes=6), 3) == [(0, 1), (2, 3), (4, 5)]
+    message = "expected a number of tasks that divides the 6 classes of 'marked', got 4"
+    with pytest.raises(ValueError, match=message):
+        class_groups(make(classes=6), 4)
+
+
+def test_the_authors_vehicles_come_first_and_hold_the_horse(make):
+    data = replace(make(classes=10, train=40), class_names=OBJECTS)
+    groups = class_groups(data, 2, "vehicles-animals")
+    assert [[OBJECTS[label] for label in group] for group in groups] == [
+        ["airplane", "automobile", "horse", "ship", "truck"],
+        ["bird", "cat", "deer", "dog", "frog"],
+    ]
+    relabelled = [5, 6, 0, 1, 2, 3, 4, 7, 8, 9]  # as the authors number CIFAR-10: animals below 5
+    assert [{relabelled[label] < 5 for label in group} for group in groups] == [{False}, {True}]
+    assert [len(task.view) for task in split(data, groups).tasks] == [20, 20]
+
+
+def test_vehicles_and_animals_need_the_classes_of_cifar_10_and_two_tasks(make):
+    data = replace(make(classes=10, train=40), class_names=OBJECTS)
+    with pytest.raises(ValueError, match=r"expected 2 tasks of the classes of CIFAR-10.*, got 5 of 'marked'"):
+        class_groups(data, 5, Grouping.VEHICLES_ANIMALS)
+    with pytest.raises(ValueError, match=r"with classes marked-0, marked-1.*; use 'in-order'"):
+        class_groups(make(), 2, Grouping.VEHICLES_ANIMALS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from metaplastic.data import Dataset, load
+from metaplastic.data import load
 from metaplastic.experiments.config import (
     Config,
     Family,
@@ -47,7 +47,7 @@ from metaplastic.optim import (
     Tabulated,
     param_groups,
 )
-from metaplastic.scenarios import Announced, Scenario, permuted, sequence, split, stream
+from metaplastic.scenarios import Announced, Scenario, class_groups, permuted, sequence, split, stream
 from metaplastic.seeding import Purpose, generator
 
 
@@ -79,17 +79,9 @@ def build_scenario(config: ScenarioConfig, seed: int, data_dir: Path | None = No
             announced=Announced(config.boundaries, config.task_at_test),
         )
     if isinstance(config, Split):
-        return split(dataset, _groups(dataset, config.tasks), config.increment, boundaries=config.boundaries)
+        groups = class_groups(dataset, config.tasks, config.grouping)
+        return split(dataset, groups, config.increment, boundaries=config.boundaries)
     return stream(dataset, config.parts, seed=seed)
-
-
-def _groups(dataset: Dataset, tasks: int) -> list[tuple[int, ...]]:
-    size, rest = divmod(dataset.classes, tasks)
-    if rest:
-        raise ValueError(
-            f"expected a number of tasks that divides the {dataset.classes} classes of {dataset.name!r}, got {tasks}"
-        )
-    return [tuple(range(first, first + size)) for first in range(0, dataset.classes, size)]
 
 
 def build_network(config: Config, scenario: Scenario) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from metaplastic.choices import settle_choices, unknown
 from metaplastic.learners import Engine, FisherKind, Weights
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, Beakers, EpsPlacement
-from metaplastic.scenarios import Increment
+from metaplastic.scenarios import Grouping, Increment
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,20 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Split:
-    """The classes of one data set, divided into tasks in their order.
+    """The classes of one data set, divided into tasks.
 
     Args:
         data: Name of a data set, or a path to your own.
         tasks: Number of tasks, >= 1; it divides the number of classes.
         increment: What a new task adds.
+        grouping: Which classes are learned together.
         boundaries: Announce task boundaries in training.
     """
 
     data: str = "mnist"
     tasks: int = 5
     increment: Increment = Increment.CLASS
+    grouping: Grouping = Grouping.IN_ORDER
     boundaries: bool = False
 
     def __post_init__(self) -> None:

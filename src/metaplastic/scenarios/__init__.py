@@ -4,12 +4,13 @@ from metaplastic.scenarios.interleaved import interleaved
 from metaplastic.scenarios.permuted import permuted
 from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test, UnionView, View
 from metaplastic.scenarios.sequence import sequence
-from metaplastic.scenarios.split import Increment, split
+from metaplastic.scenarios.split import Grouping, Increment, class_groups, split
 from metaplastic.scenarios.stacked import StackedView, stacked
 from metaplastic.scenarios.stream import stream
 
 __all__ = [
     "Announced",
+    "Grouping",
     "Increment",
     "IndexView",
     "Scenario",
@@ -18,6 +19,7 @@ __all__ = [
     "Test",
     "UnionView",
     "View",
+    "class_groups",
     "interleaved",
     "permuted",
     "sequence",
