@@ -29,6 +29,8 @@ def test_seed_purpose_and_position_each_make_another_stream():
     streams = [tuple(numbers(s, p, *at)) for s, p, at in itertools.product(seeds, Purpose, positions)]
     assert len(Purpose) == 8
     assert len(set(streams)) == len(streams) == 9 * 8 * 9
+    assert len(Purpose) == 7
+    assert len(set(streams)) == len(streams) == 9 * 7 * 9
 
 
 def test_a_stream_depends_on_nothing_drawn_before():

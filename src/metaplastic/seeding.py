@@ -25,6 +25,10 @@ class Purpose(enum.StrEnum):
     """Which synapse gets whose importance in a random consolidation."""
     PROBE = "probe"
     """What a probe of a trained network tries: which synapses it switches, which samples it looks at."""
+    FEATURES = "features"
+    """Filters of random features."""
+    AUGMENTATION = "augmentation"
+    """Crops of training images, and which of them are mirrored."""
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> torch.Generator:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int64, Shaped
 
 from metaplastic.data.dataset import Dataset, Samples
+from metaplastic.files import replacing
 from metaplastic.seeding import Purpose, generator
 
 if TYPE_CHECKING:
@@ -92,6 +93,48 @@ def load_npz(path: str | Path, test_fraction: float = 0.2, seed: int = 0) -> Dat
             return _from_arrays(path, [arrays[key] for key in keys], test_fraction, seed)
     got = ", ".join(arrays) or "none"
     raise ValueError(f"{path}: expected the arrays {', '.join(four)}, or x and y, got {got}; rename them")
+
+
+def save_npz(dataset: Dataset, path: str | Path) -> Path:
+    """Save a data set as a .npz file that `load_npz` and `--data` take, e.g. features that took long to compute.
+
+    Args:
+        dataset: Inputs in float32 with scale 1, or bytes with scale 1/256, which is what is read back.
+        path: The file, with the suffix `.npz`.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: When the data set would not come back as it is.
+
+    Example:
+        >>> import tempfile
+        >>> inputs, labels = torch.eye(4), torch.tensor([0, 1, 0, 1])
+        >>> blobs = Dataset("blobs", Samples(inputs, labels), Samples(inputs, labels), ("a", "b"))
+        >>> load_npz(save_npz(blobs, Path(tempfile.mkdtemp()) / "blobs.npz")).class_names
+        ('a', 'b')
+    """
+    path, names = Path(path).expanduser(), np.array(dataset.class_names)
+    kinds = {torch.float32: 1.0, torch.uint8: 1 / 256}
+    for samples in (dataset.train, dataset.test):
+        if kinds.get(samples.inputs.dtype) != dataset.scale:
+            raise ValueError(
+                f"expected inputs in float32 with scale 1 or bytes with scale 1/256, got {samples.inputs.dtype} with "
+                f"scale {dataset.scale} in {dataset.name!r}; multiply them by it"
+            )
+    if path.suffix != ".npz":
+        raise ValueError(f"expected a path that ends in .npz, got {path}; add it")
+    if sorted(dataset.class_names) != list(dataset.class_names) or len(set(dataset.train.labels.tolist())) < len(names):
+        raise ValueError(
+            f"expected class names in alphabetical order, each with training samples, got {dataset.class_names} in "
+            f"{dataset.name!r}; rename or renumber them"
+        )
+    x_train, x_test = dataset.train.inputs.numpy(), dataset.test.inputs.numpy()
+    y_train, y_test = names[dataset.train.labels.numpy()], names[dataset.test.labels.numpy()]
+    with replacing(path) as file:
+        np.savez(file, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
 
 
 def _from_arrays(path: Path, arrays: Sequence[np.ndarray], test_fraction: float, seed: int) -> Dataset:
