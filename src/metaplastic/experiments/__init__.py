@@ -5,11 +5,11 @@ from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.demo import demo_configs, run_demo
 from metaplastic.experiments.interrupt import Interrupted
 from metaplastic.experiments.presets.registry import PRESETS, STUDIES, description, preset, study
-from metaplastic.experiments.probing import Switching
+from metaplastic.experiments.probing import SwitchingPanel
 from metaplastic.experiments.record import Record, read_config
 from metaplastic.experiments.run import Result, new_folder, resume, run, train
 from metaplastic.experiments.stack import Stack, can_stack, run_seeds
-from metaplastic.experiments.study import Panel, Quadratic, Size, Study, Training, run_study
+from metaplastic.experiments.study import Panel, QuadraticPanel, Size, Study, TrainingPanel, run_study
 
 __all__ = [
     "PRESETS",
@@ -17,14 +17,14 @@ __all__ = [
     "Config",
     "Interrupted",
     "Panel",
-    "Quadratic",
+    "QuadraticPanel",
     "Record",
     "Result",
     "Size",
     "Stack",
     "Study",
-    "Switching",
-    "Training",
+    "SwitchingPanel",
+    "TrainingPanel",
     "can_stack",
     "demo_configs",
     "description",

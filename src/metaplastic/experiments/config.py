@@ -246,7 +246,6 @@ class Method(enum.StrEnum):
     """EWC with its importance shuffled within each layer: the paper's control; the same."""
     SYNAPTIC_INTELLIGENCE = "si"
     """Synaptic intelligence; the same."""
-
     NEAREST_MEAN = "nearest-mean"
     """The class whose mean is nearest, in closed form: network, normalisation and optimizer are not used."""
     STREAMING_LDA = "streaming-lda"

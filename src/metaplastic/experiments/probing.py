@@ -17,7 +17,7 @@ from metaplastic.experiments.build import build_network, build_scenario
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import computing
-from metaplastic.experiments.stack import run_seeds
+from metaplastic.experiments.stack import run_remaining_seeds
 from metaplastic.files import write_text
 from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners import Fisher
@@ -25,15 +25,18 @@ from metaplastic.seeding import Purpose, generator
 
 
 @dataclass(frozen=True)
-class Switching:
+class SwitchingPanel:
     """A panel that trains a network, switches signs in each of its layers, and compares importance with divergence.
 
     Args:
-        config: What is trained; its seed is replaced.
+        config: What is trained, a fully connected network; its seed is replaced.
         counts: Weights that are switched together, one number per layer.
         draws: How often per bin of magnitudes.
         samples: Training samples that the loss is measured on.
         importance_samples: Training samples that the Fisher information is taken from.
+
+    Raises:
+        ValueError: When there are not as many counts as layers.
 
     References:
         Laborieux et al. 2021, Fig. 6c-e; Laborieux et al. 2021, arXiv 2101.07592, for the divergence.
@@ -44,6 +47,13 @@ class Switching:
     draws: int
     samples: int
     importance_samples: int = 5000
+
+    def __post_init__(self) -> None:
+        layers = len(self.config.network.hidden) + 1
+        if len(self.counts) != layers:
+            raise ValueError(
+                f"expected as many counts as layers, {layers}, got {len(self.counts)}; give one number per layer"
+            )
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
@@ -56,16 +66,16 @@ class Switching:
             data_dir: Where the data lie; None looks where `load` looks.
             progress: Whether to show progress bars; None shows them on a terminal.
         """
-        run_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+        run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
         for seed in seeds:
             inside = folder / f"seed{seed}"
+            if (inside / "sign_switch.json").exists():
+                continue
             with computing(self.config.running.threads):
                 probe = _Probe(inside, data_dir)
-                if not (inside / "divergence.json").exists():
-                    _write(inside / "divergence.json", probe.divergence(self.importance_samples))
-                if not (inside / "sign_switch.json").exists():
-                    found = probe.sign_switch(self.counts, self.draws, self.samples, progress)
-                    _write(inside / "sign_switch.json", found)
+                _write(inside / "divergence.json", probe.divergence(self.importance_samples))
+                found = probe.sign_switch(self.counts, self.draws, self.samples, progress)
+                _write(inside / "sign_switch.json", found)
 
 
 class _Probe:
@@ -92,10 +102,6 @@ class _Probe:
         rows = torch.randperm(len(self.task.view), generator=source)[:samples]
         loss = TrainingLoss(self.network, self.task, rows)
         layers = list(_hidden_weights(self.network))
-        if len(counts) != len(layers):
-            raise ValueError(
-                f"expected as many counts as layers, {len(layers)}, got {len(counts)}; give one number per layer"
-            )
         found = {}
         console = Console(stderr=True)
         with Progress(console=console, disable=not (console.is_terminal if progress is None else progress)) as bar:

@@ -146,11 +146,7 @@ def run_seeds(
     places = {seed: folder / f"seed{seed}" for seed in seeds}
     fresh = [seed for seed in seeds if not (places[seed] / "config.json").exists()]
     for seed in set(seeds) - set(fresh):
-        if Record(places[seed]).config != replace(config, seed=seed):
-            raise ValueError(
-                f"expected in {places[seed]} a record of what is to be run, got one of another configuration; choose "
-                "another folder with --out"
-            )
+        _record(config, seed, places[seed])
     if stack is None:
         stack = can_stack(config) and max(config.network.hidden, default=0) <= WIDEST
     results: dict[int, Result] = {}
@@ -168,6 +164,44 @@ def run_seeds(
     if diverged is not None:
         raise diverged
     return [results[seed] for seed in seeds]
+
+
+def run_remaining_seeds(
+    config: Config,
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    progress: bool | None = None,
+) -> None:
+    """Carry out an experiment for those seeds whose records are not complete; the others are not touched.
+
+    Args:
+        config: What to run.
+        seeds: The seeds, all different.
+        folder: Folder for the records, as in `run_seeds`.
+        data_dir: Where the data lie; None looks where `load` looks.
+        progress: Whether to show a progress bar; None shows it on a terminal.
+    """
+    places = {seed: folder / f"seed{seed}" for seed in seeds}
+    remaining = [
+        seed
+        for seed, place in places.items()
+        if not ((place / "config.json").exists() and _record(config, seed, place).complete)
+    ]
+    if remaining:
+        run_seeds(config, remaining, folder, data_dir=data_dir, progress=progress)
+
+
+def _record(config: Config, seed: int, place: Path) -> Record:
+    """Open the record of a seed, if it is of this configuration."""
+    record = Record(place)
+    if record.config != replace(config, seed=seed):
+        raise ValueError(
+            f"expected in {place} a record of what is to be run, got one of another configuration; choose another "
+            "folder with --out"
+        )
+    return record
 
 
 def _run_stack(

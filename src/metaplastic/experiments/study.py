@@ -5,13 +5,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from metaplastic.choices import unknown
 from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, two_dimensional_quadratic
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
-from metaplastic.experiments.stack import run_seeds
+from metaplastic.experiments.stack import run_remaining_seeds
 from metaplastic.files import write_text
 from metaplastic.learners import NonFiniteLossError
 
@@ -28,6 +28,7 @@ class Size(enum.StrEnum):
     """The authors' full setting."""
 
 
+@runtime_checkable
 class Panel(Protocol):
     """A part of a study that is carried out by itself."""
 
@@ -39,7 +40,7 @@ class Panel(Protocol):
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingPanel:
     """A panel that is a training, for every seed.
 
     Args:
@@ -59,11 +60,11 @@ class Training:
             data_dir: Where the data lie; None looks where `load` looks.
             progress: Whether to show a progress bar; None shows it on a terminal.
         """
-        run_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+        run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
 
 
 @dataclass(frozen=True)
-class Quadratic:
+class QuadraticPanel:
     """A panel that is the quadratic task, which has its own seed and takes a second.
 
     Args:
@@ -103,7 +104,7 @@ class Study:
         panels: What is carried out, by the name of the panel or row.
 
     Example:
-        >>> study = Study("mine", Size.LAPTOP, {"a": Quadratic(2), "b": Quadratic(500)})
+        >>> study = Study("mine", Size.LAPTOP, {"a": QuadraticPanel(2), "b": QuadraticPanel(500)})
         >>> list(study.only(["b"]).panels)
         ['b']
     """
@@ -142,7 +143,7 @@ class Study:
             ValueError: When there is no such panel, or it is no training.
         """
         found = self.only([panel]).panels[panel]
-        if not isinstance(found, Training):
+        if not isinstance(found, TrainingPanel):
             raise ValueError(
                 f"expected a panel that is a training, got {panel!r} of {self.name!r}; run it by "
                 f"'metaplastic run {self.name} --panels {panel}'"

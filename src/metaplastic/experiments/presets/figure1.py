@@ -2,7 +2,7 @@
 
 from metaplastic.experiments.config import Config, Family, Network, Optimizer, Running, Sequence
 from metaplastic.experiments.presets.published import sized
-from metaplastic.experiments.study import Size, Study, Training
+from metaplastic.experiments.study import Size, Study, TrainingPanel
 from metaplastic.nn import NormPolicy, Statistics
 
 
@@ -24,4 +24,4 @@ def figure_1(size: Size = Size.LAPTOP) -> Study:
         epochs=sized(size, laptop=5, paper=50),
         running=Running(evaluate_epochs=1),
     )
-    return Study("fig1", size, {"a": Training(config)})
+    return Study("fig1", size, {"a": TrainingPanel(config)})

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from metaplastic.experiments.config import Family
 from metaplastic.experiments.presets.published import LAPTOP_M, M, permuted_mnist, sized
-from metaplastic.experiments.study import Size, Study, Training
+from metaplastic.experiments.study import Size, Study, TrainingPanel
 
 
 def figure_2(size: Size = Size.LAPTOP) -> Study:
@@ -18,7 +18,7 @@ def figure_2(size: Size = Size.LAPTOP) -> Study:
     Command: `metaplastic run fig2 --size laptop|paper --seeds 5`, one panel by `--panels d`.
     """
     strengths = sized(size, laptop=LAPTOP_M, paper=M)
-    panels = {name: Training(permuted_mnist(size, m)) for name, m in zip("abcd", strengths, strict=True)}
+    panels = {name: TrainingPanel(permuted_mnist(size, m)) for name, m in zip("abcd", strengths, strict=True)}
     return Study("fig2", size, panels)
 
 
@@ -33,5 +33,5 @@ def figure_2f(size: Size = Size.LAPTOP) -> Study:
     panels = {}
     for m in sized(size, laptop=LAPTOP_M, paper=M):
         config = permuted_mnist(size, m)
-        panels[f"m{m:g}"] = Training(replace(config, network=replace(config.network, family=Family.REAL_MLP)))
+        panels[f"m{m:g}"] = TrainingPanel(replace(config, network=replace(config.network, family=Family.REAL_MLP)))
     return Study("fig2f", size, panels)

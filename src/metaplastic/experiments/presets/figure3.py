@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from metaplastic.experiments.config import Config, Method, Penalty
 from metaplastic.experiments.presets.published import interleaved, permuted_mnist, sized
-from metaplastic.experiments.study import Size, Study, Training
+from metaplastic.experiments.study import Size, Study, TrainingPanel
 
 
 def figure_3(size: Size = Size.LAPTOP) -> Study:
@@ -23,10 +23,10 @@ def figure_3(size: Size = Size.LAPTOP) -> Study:
         plain, metaplastic = (
             _wide(permuted_mnist(size, value, tasks=10, decay=1e-8), width, size) for value in (0.0, m)
         )
-        panels[f"metaplastic-{width}"] = Training(metaplastic)
-        panels[f"ewc-{width}"] = Training(replace(plain, method=Method.EWC, penalty=Penalty(strength=5000.0)))
-        panels[f"interleaved-{width}"] = Training(interleaved(plain))
-        panels[f"interleaved-metaplastic-{width}"] = Training(interleaved(metaplastic))
+        panels[f"metaplastic-{width}"] = TrainingPanel(metaplastic)
+        panels[f"ewc-{width}"] = TrainingPanel(replace(plain, method=Method.EWC, penalty=Penalty(strength=5000.0)))
+        panels[f"interleaved-{width}"] = TrainingPanel(interleaved(plain))
+        panels[f"interleaved-metaplastic-{width}"] = TrainingPanel(interleaved(metaplastic))
     return Study("fig3", size, panels)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from metaplastic.experiments.config import Config, Reset, Sequence
 from metaplastic.experiments.presets.published import sized, two_data_sets
-from metaplastic.experiments.study import Size, Study, Training
+from metaplastic.experiments.study import Size, Study, TrainingPanel
 from metaplastic.nn import NormPolicy, Statistics
 
 _UNANNOUNCED_M = 3.0
@@ -33,12 +33,12 @@ def figure_4ab_reversed(size: Size = Size.LAPTOP) -> Study:
     return Study("fig4ab-reversed", size, _panels(size, ("fashion-mnist", "mnist")))
 
 
-def _panels(size: Size, data: tuple[str, str]) -> dict[str, Training]:
+def _panels(size: Size, data: tuple[str, str]) -> dict[str, TrainingPanel]:
     panels = {"a": two_data_sets(size, 0.0, data), "b": two_data_sets(size, 1.5, data)}
     panels["tuned"] = two_data_sets(size, sized(size, laptop=3.0, paper=1.5), data)
     panels["unannounced"] = _unannounced(size, _UNANNOUNCED_M, data)
     panels["unannounced-plain"] = _unannounced(size, 0.0, data)
-    return {name: Training(config) for name, config in panels.items()}
+    return {name: TrainingPanel(config) for name, config in panels.items()}
 
 
 def _unannounced(size: Size, m: float, data: tuple[str, str]) -> Config:

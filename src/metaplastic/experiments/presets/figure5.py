@@ -5,7 +5,7 @@ from dataclasses import replace
 from metaplastic.experiments.config import Stream
 from metaplastic.experiments.presets.fashion_stream import fashion_stream
 from metaplastic.experiments.presets.published import sized
-from metaplastic.experiments.study import Size, Study, Training
+from metaplastic.experiments.study import Size, Study, TrainingPanel
 
 
 def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
@@ -20,7 +20,7 @@ def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
     panels = {}
     for name, parts, m in (("plain", 60, 0.0), ("metaplastic", 60, 2.5), ("whole", 1, 0.0)):
         config = fashion_stream()
-        panels[name] = Training(
+        panels[name] = TrainingPanel(
             replace(
                 config,
                 scenario=Stream("fashion-mnist", parts=parts),

@@ -2,8 +2,8 @@
 
 from metaplastic.experiments.config import Config, Network, Optimizer, Running, Stream
 from metaplastic.experiments.presets.published import sized
-from metaplastic.experiments.probing import Switching
-from metaplastic.experiments.study import Quadratic, Size, Study
+from metaplastic.experiments.probing import SwitchingPanel
+from metaplastic.experiments.study import QuadraticPanel, Size, Study
 
 
 def figure_6ab(size: Size = Size.LAPTOP) -> Study:
@@ -15,7 +15,7 @@ def figure_6ab(size: Size = Size.LAPTOP) -> Study:
 
     Command: `metaplastic run fig6ab`; a second.
     """
-    return Study("fig6ab", size, {"a": Quadratic(2), "b": Quadratic(500)})
+    return Study("fig6ab", size, {"a": QuadraticPanel(2), "b": QuadraticPanel(500)})
 
 
 def figure_6ce(size: Size = Size.LAPTOP) -> Study:
@@ -36,7 +36,7 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
         epochs=sized(size, laptop=5, paper=40),
         running=Running(evaluate_epochs=sized(size, laptop=1, paper=5)),
     )
-    probe = Switching(
+    probe = SwitchingPanel(
         config,
         counts=(1000, 2000, 100),
         draws=sized(size, laptop=10, paper=100),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from metaplastic.experiments.config import Config, Method, Penalty
 from metaplastic.experiments.presets.published import interleaved, permuted_mnist, sized
-from metaplastic.experiments.study import Size, Study, Training
+from metaplastic.experiments.study import Size, Study, TrainingPanel
 from metaplastic.learners import Weights
 
 
@@ -27,7 +27,7 @@ def table_1(size: Size = Size.LAPTOP) -> Study:
         "metaplastic": permuted_mnist(size, sized(size, laptop=3.0, paper=1.35)),
         "joint": interleaved(plain),
     }
-    return Study("table1", size, {name: Training(config) for name, config in rows.items()})
+    return Study("table1", size, {name: TrainingPanel(config) for name, config in rows.items()})
 
 
 def _held(config: Config, method: Method, penalty: Penalty) -> Config:

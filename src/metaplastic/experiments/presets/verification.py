@@ -13,7 +13,7 @@ from metaplastic.experiments.config import (
     Running,
 )
 from metaplastic.experiments.presets.published import permuted_mnist, sized
-from metaplastic.experiments.study import Size, Study, Training
+from metaplastic.experiments.study import Size, Study, TrainingPanel
 from metaplastic.learners import FisherKind, Weights
 from metaplastic.nn import Distribution, GainInit, NormPolicy, Scope, Statistics
 from metaplastic.optim import EpsPlacement
@@ -51,7 +51,7 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
             penalty=Penalty(strength=10.0, held=Weights.HIDDEN, path=Weights.HIDDEN),
         ),
     }
-    return Study("real-check", size, {name: Training(config) for name, config in rows.items()})
+    return Study("real-check", size, {name: TrainingPanel(config) for name, config in rows.items()})
 
 
 def width_and_normalization(size: Size = Size.LAPTOP) -> Study:
@@ -78,7 +78,7 @@ def width_and_normalization(size: Size = Size.LAPTOP) -> Study:
     for width in sized(size, laptop=(256, 512, 1024, 2048), paper=(512, 1024, 2048, 4096)):
         for name, policy in policies.items():
             config = permuted_mnist(size, m)
-            panels[f"{name}-{width}"] = Training(
+            panels[f"{name}-{width}"] = TrainingPanel(
                 replace(
                     config,
                     network=replace(config.network, hidden=(width, width)),

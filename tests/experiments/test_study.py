@@ -1,0 +1,175 @@
+"""Studies: every panel of a figure or table, carried out, stopped and gone on with."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from metaplastic.cli import main
+from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
+from metaplastic.experiments import (
+    STUDIES,
+    QuadraticPanel,
+    Record,
+    Size,
+    Study,
+    SwitchingPanel,
+    TrainingPanel,
+    description,
+    from_json,
+    run_study,
+    study,
+    to_json,
+)
+from metaplastic.experiments.config import Config, Permuted, Running, Sequence, Stream
+from metaplastic.learners import NonFiniteLossError
+from metaplastic.report import compare_each
+
+QUICK = {
+    Permuted: {"data": "digits", "tasks": 2},
+    Sequence: {"data": ("digits", "digits")},
+    Stream: {"data": "digits", "parts": 2},
+}
+
+
+def quick(config: Config) -> Config:
+    return replace(
+        config,
+        scenario=replace(config.scenario, **QUICK[type(config.scenario)]),
+        network=replace(config.network, hidden=(8,)),
+        penalty=replace(config.penalty, importance_samples=20),
+        epochs=1,
+        batch_size=200,
+        running=Running(calibration_samples=200, evaluate_epochs=0, threads=1),
+    )
+
+
+def quick_panel(panel):
+    if isinstance(panel, QuadraticPanel):
+        return panel
+    if isinstance(panel, SwitchingPanel):
+        return replace(panel, config=quick(panel.config), counts=(5, 5), draws=2, samples=30, importance_samples=20)
+    return TrainingPanel(quick(panel.config))
+
+
+def quick_study(name):
+    whole = study(name)
+    names = list(whole.panels)
+    few = names if len(names) <= 6 else names[:4] + names[-2:]
+    return replace(whole, panels={name: quick_panel(whole.panels[name]) for name in few})
+
+
+def test_the_registry_is_whole():
+    assert len(STUDIES) == 12
+
+
+@pytest.mark.parametrize("size", Size)
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_builds_at_both_sizes_and_its_configurations_round_trip(name, size):
+    made = study(name, size)
+    assert (made.name, made.size) == (name, size)
+    for panel in made.panels.values():
+        if not isinstance(panel, QuadraticPanel):
+            assert from_json(to_json(panel.config)) == panel.config
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_says_what_it_shows_and_how_to_run_it(name):
+    assert description(name).endswith(".")
+    assert f"metaplastic run {name}" in STUDIES[name].__doc__
+    assert "Claim" in STUDIES[name].__doc__
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_ends_at_its_quick_size_and_is_not_done_again(name, tmp_path):
+    whole = quick_study(name)
+    run_study(whole, (0, 1), tmp_path / name, progress=False)
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / name).rglob("*") if path.is_file()}
+    for label, panel in whole.panels.items():
+        inside = tmp_path / name / label
+        if isinstance(panel, QuadraticPanel):
+            result = QuadraticResult.from_json(json.loads((inside / "quadratic.json").read_text()))
+            assert len(result.losses) > 1
+            continue
+        for seed in (0, 1):
+            record = Record(inside / f"seed{seed}")
+            assert record.complete
+            assert record.config == replace(panel.config, seed=seed)
+    run_study(whole, (0, 1), tmp_path / name, progress=False)
+    assert written == {path: path.stat().st_mtime_ns for path in written}
+
+
+def test_a_probe_keeps_what_it_found(tmp_path):
+    panel = quick_panel(study("fig6ce").panels["cde"])
+    run_study(Study("mine", Size.LAPTOP, {"p": panel}), (3,), tmp_path / "s", progress=False)
+    inside = tmp_path / "s" / "p" / "seed3"
+    for file, kind in (("sign_switch.json", SignSwitch), ("divergence.json", LayerDivergence)):
+        found = {name: kind.from_json(plain) for name, plain in json.loads((inside / file).read_text()).items()}
+        assert list(found) == ["layers.0.weight", "layers.2.weight"]
+    with pytest.raises(ValueError, match=r"expected as many counts as layers, 2, got 3"):
+        replace(panel, counts=(5, 5, 5))
+
+
+def test_what_was_stopped_is_gone_on_with(tmp_path, monkeypatch):
+    whole = quick_study("fig2")
+    carry_out, done = TrainingPanel.carry_out, []
+
+    def stopped_at_the_third(panel, *args, **options):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(panel)
+        carry_out(panel, *args, **options)
+
+    monkeypatch.setattr(TrainingPanel, "carry_out", stopped_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(whole, (0,), tmp_path / "s", progress=False)
+    monkeypatch.setattr(TrainingPanel, "carry_out", carry_out)
+    run_study(whole, (0,), tmp_path / "s", progress=False)
+    assert all(Record(tmp_path / "s" / name / "seed0").complete for name in "abcd")
+    (comparison,) = compare_each([tmp_path / "s"])
+    assert [len(group.runs) for group in comparison.groups] == [1, 1, 1, 1]
+
+
+def test_a_panel_that_diverges_does_not_stop_the_others(tmp_path):
+    good = quick_panel(study("fig2").panels["a"])
+    bad = replace(good.config, optimizer=replace(good.config.optimizer, lr=3e38, weight_decay=3.0), epochs=4)
+    whole = Study("mine", Size.LAPTOP, {"bad": TrainingPanel(bad), "good": good})
+    with pytest.raises(NonFiniteLossError):
+        run_study(whole, (0,), tmp_path / "s", progress=False)
+    assert Record(tmp_path / "s" / "good" / "seed0").complete
+
+
+def test_the_folder_of_something_else_is_refused_and_kept(tmp_path):
+    small = quick_study("fig6ab")
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"expected a new or empty folder for the study, got"):
+        run_study(small, (0,), tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    run_study(small, (0,), tmp_path / "s", progress=False)
+    with pytest.raises(ValueError, match=r"expected in .* the study 'fig6ab' at size 'paper', got .*'laptop'"):
+        run_study(replace(small, size=Size.PAPER), (0,), tmp_path / "s", progress=False)
+
+
+def test_panels_go_by_name():
+    assert list(study("fig2").only(["b", "d"]).panels) == ["b", "d"]
+    with pytest.raises(ValueError, match=r"unknown panel of 'table1' 'ewk'; did you mean 'ewc'"):
+        study("table1").only(["ewk"])
+    with pytest.raises(ValueError, match=r"unknown study 'fig22'; did you mean 'fig2"):
+        study("fig22")
+    with pytest.raises(ValueError, match=r"expected a panel that is a training, got 'a' of 'fig6ab'; run it by"):
+        study("fig6ab").config("a")
+
+
+def test_the_command_line_runs_a_study_and_a_panel(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(STUDIES, "fig2", lambda size: replace(quick_study_of_two, size=size))
+    main(["run", "fig2", "--seeds", "2", "--out", str(tmp_path / "s"), "--quiet"])
+    said = capsys.readouterr().out
+    assert "fig2 a, 1 of 2" in said
+    assert "m = 0" in said
+    assert (tmp_path / "s" / "b" / "seed1" / "summary.json").exists()
+    main(["run", "fig2/b", "--size", "paper", "--lr", "0.002", "--out", str(tmp_path / "b"), "--quiet"])
+    assert Record(tmp_path / "b").config.optimizer.lr == 0.002
+    assert Record(tmp_path / "b").config.optimizer.metaplasticity == (1.0,)
+
+
+quick_study_of_two = Study("fig2", Size.LAPTOP, {name: quick_panel(study("fig2").panels[name]) for name in ("a", "b")})
