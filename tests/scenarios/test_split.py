@@ -36,8 +36,15 @@ def test_a_task_holds_the_samples_of_its_classes(make, shown, increment):
 @pytest.mark.parametrize("boundaries", [False, True])
 def test_only_a_task_incremental_split_tells_the_task(make, boundaries):
     for increment in Increment:
-        announced = split(make(), [(0, 1), (2, 3)], increment, boundaries=boundaries).announced
+        announced = split(make(), [(0, 1), (2, 3)], increment, announced=Announced(boundaries)).announced
         assert announced == Announced(boundaries, task_at_test=increment is Increment.TASK)
+
+
+def test_the_task_may_be_told_while_all_outputs_answer(make):
+    scenario = split(make(), [(0, 1), (2, 3)], Increment.CLASS, announced=Announced(True, True))
+    assert scenario.kind == "task-incremental"
+    assert scenario.announced == Announced(True, True)
+    assert [test.outputs for test in scenario.tests] == [None, None]
 
 
 def test_tasks_may_differ_in_size_where_they_share_no_outputs(make):

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
-from metaplastic.data import load
+from metaplastic.data import Dataset, load, normalised_samples, random_convolutional_features
 from metaplastic.experiments.config import (
     Config,
     Family,
+    Features,
     Method,
     Permuted,
     Reset,
@@ -47,7 +48,7 @@ from metaplastic.optim import (
     Tabulated,
     param_groups,
 )
-from metaplastic.scenarios import Announced, Scenario, class_groups, permuted, sequence, split, stream
+from metaplastic.scenarios import Scenario, class_groups, permuted, sequence, split, stream
 from metaplastic.seeding import Purpose, generator
 
 
@@ -66,9 +67,8 @@ def build_scenario(config: ScenarioConfig, seed: int, data_dir: Path | None = No
         ValueError: When the classes cannot be divided into as many tasks.
     """
     if isinstance(config, Sequence):
-        announced = Announced(config.boundaries, config.task_at_test)
         datasets = [load(name, data_dir) for name in config.data]
-        return sequence(datasets, shared_head=config.shared_head, announced=announced)
+        return sequence(datasets, shared_head=config.shared_head, announced=config.announced)
     dataset = load(config.data, data_dir)
     if isinstance(config, Permuted):
         return permuted(
@@ -76,12 +76,17 @@ def build_scenario(config: ScenarioConfig, seed: int, data_dir: Path | None = No
             config.tasks,
             seed=seed if config.permutation_seed is None else config.permutation_seed,
             permute_first=config.permute_first,
-            announced=Announced(config.boundaries, config.task_at_test),
+            announced=config.announced,
         )
     if isinstance(config, Split):
         groups = class_groups(dataset, config.tasks, config.grouping)
-        return split(dataset, groups, config.increment, boundaries=config.boundaries)
+        return split(_shown(dataset, config.features), groups, config.increment, announced=config.announced)
     return stream(dataset, config.parts, seed=seed)
+
+
+def _shown(dataset: Dataset, features: Features) -> Dataset:
+    """Show a network the images of a data set, or features of them; the same in every run."""
+    return dataset if features is Features.PIXELS else normalised_samples(random_convolutional_features(dataset))
 
 
 def build_network(config: Config, scenario: Scenario) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from metaplastic.choices import settle_choices, unknown
 from metaplastic.learners import Engine, FisherKind, Weights
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, Beakers, EpsPlacement
-from metaplastic.scenarios import Grouping, Increment
+from metaplastic.scenarios import Announced, Grouping, Increment
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Permuted:
     def __post_init__(self) -> None:
         _at_least("tasks", self.tasks, 1)
 
+    @property
+    def announced(self) -> Announced:
+        """What a learner is told."""
+        return Announced(self.boundaries, self.task_at_test)
+
 
 @dataclass(frozen=True)
 class Sequence:
@@ -54,6 +59,21 @@ class Sequence:
     def __post_init__(self) -> None:
         _at_least("number of data sets", len(self.data), 2)
 
+    @property
+    def announced(self) -> Announced:
+        """What a learner is told."""
+        return Announced(self.boundaries, self.task_at_test)
+
+
+class Features(enum.StrEnum):
+    """What a network is shown of an image."""
+
+    PIXELS = "pixels"
+    """The image itself."""
+    RANDOM = "random"
+    """512 features from one layer of fixed random filters, brought to mean 0 and deviation 1 in every sample: what
+    stands for a pretrained network where there is none."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -64,18 +84,27 @@ class Split:
         tasks: Number of tasks, >= 1; it divides the number of classes.
         increment: What a new task adds.
         grouping: Which classes are learned together.
+        features: What the network is shown of an image.
         boundaries: Announce task boundaries in training.
+        task_at_test: Tell the task at test, while all outputs answer; increment `task` tells it in any case.
     """
 
     data: str = "mnist"
     tasks: int = 5
     increment: Increment = Increment.CLASS
     grouping: Grouping = Grouping.IN_ORDER
+    features: Features = Features.PIXELS
     boundaries: bool = False
+    task_at_test: bool = False
 
     def __post_init__(self) -> None:
         settle_choices(self)
         _at_least("tasks", self.tasks, 1)
+
+    @property
+    def announced(self) -> Announced:
+        """What a learner is told."""
+        return Announced(self.boundaries, self.task_at_test or self.increment is Increment.TASK)
 
 
 @dataclass(frozen=True)
@@ -92,6 +121,11 @@ class Stream:
 
     def __post_init__(self) -> None:
         _at_least("parts", self.parts, 1)
+
+    @property
+    def announced(self) -> Announced:
+        """What a learner is told: nothing, because nothing changes."""
+        return Announced()
 
 
 ScenarioConfig = Permuted | Sequence | Split | Stream
@@ -402,8 +436,8 @@ class Config:
                 "expected scope 'shared' with method 'joint', got 'per_task': all tasks are learned at once, so there "
                 "is one normalisation state; use --scope shared"
             )
-        boundaries = getattr(self.scenario, "boundaries", False)
-        if self.method.has_penalty and not boundaries:
+        told = self.scenario.announced
+        if self.method.has_penalty and not told.boundaries:
             raise ValueError(
                 f"expected announced boundaries with method {self.method.value!r}, got scenario "
                 f"{type(self.scenario).__name__.lower()!r} that announces none; add --boundaries where the scenario "
@@ -414,21 +448,21 @@ class Config:
                 f"expected fixed statistics with method {self.method.value!r}, got 'batch'; use --statistics "
                 "recalibrated, running or layer"
             )
-        if self.optimizer.reset_optimizer is Reset.TASK and not boundaries:
+        if self.optimizer.reset_optimizer is Reset.TASK and not told.boundaries:
             raise ValueError(
                 "expected announced boundaries with reset_optimizer 'task', got a scenario that announces none; add "
                 "--boundaries where the scenario has it, or use --reset-optimizer never"
             )
-        if self.optimizer.lr_division != 1 and not boundaries:
+        if self.optimizer.lr_division != 1 and not told.boundaries:
             raise ValueError(
                 f"expected announced boundaries with lr_division {self.optimizer.lr_division}, got a scenario that "
                 "announces none; add --boundaries where the scenario has it, or use --lr-division 1"
             )
-        told = getattr(self.scenario, "task_at_test", getattr(self.scenario, "increment", None) is Increment.TASK)
-        if self.norm.scope is Scope.PER_TASK and not (boundaries and told):
+        if self.norm.scope is Scope.PER_TASK and not (told.boundaries and told.task_at_test):
             raise ValueError(
                 "expected boundaries and the task at test to be announced with scope 'per_task', got "
-                f"boundaries={boundaries}, task at test={told}; add --boundaries --task-at-test or use --scope shared"
+                f"boundaries={told.boundaries}, task at test={told.task_at_test}; add --boundaries --task-at-test or "
+                "use --scope shared"
             )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metaplastic.experiments.build import build_optimizer
 from metaplastic.experiments.carry_out import Happening, begin, carry_out
-from metaplastic.experiments.config import Config, Family, Method
+from metaplastic.experiments.config import Config, Family, Method, Split
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import Result, computing, make_trial, resume, run
 from metaplastic.experiments.trial import Line
@@ -30,7 +30,7 @@ def can_stack(config: Config) -> bool:
     """
     fits = config.network.family is Family.BINARY_MLP and config.network.dropout == 0
     fits = fits and config.norm.statistics is not Statistics.NONE
-    return fits and config.method is Method.FINETUNE and not hasattr(config.scenario, "increment")
+    return fits and config.method is Method.FINETUNE and not isinstance(config.scenario, Split)
 
 
 class Stack:

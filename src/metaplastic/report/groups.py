@@ -59,8 +59,8 @@ class Run:
         """
         scenario, norm = self.config.scenario, self.config.norm
         one_by_one = self.config.method is not Method.JOINT  # joint: nothing is left to announce
-        boundaries = one_by_one and bool(getattr(scenario, "boundaries", False))
-        told = one_by_one and bool(getattr(scenario, "task_at_test", getattr(scenario, "increment", None) == "task"))
+        boundaries = one_by_one and scenario.announced.boundaries
+        told = one_by_one and scenario.announced.task_at_test
         kept = {"per_task": " kept per task", "shared": " shared by all tasks"}[norm.scope.value]
         kept = "" if norm.statistics == "layer" else kept
         said = {

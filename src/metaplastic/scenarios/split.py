@@ -81,7 +81,7 @@ def split(
     classes: Sequence[Sequence[int]],
     increment: Increment | str = Increment.CLASS,
     *,
-    boundaries: bool = False,
+    announced: Announced = Announced(),
 ) -> Scenario:
     """Make tasks of disjoint groups of classes.
 
@@ -89,10 +89,11 @@ def split(
         dataset: Data with labels.
         classes: Labels of each task, e.g. `[(0, 1), (2, 3)]`; no label in two tasks.
         increment: What a new task adds.
-        boundaries: Whether training says when a task ends.
+        announced: What a learner is told. With `Increment.TASK` the task is told at test in any case; with another it
+            may be told while all outputs answer, as the authors tell it to the normalisation.
 
     Returns:
-        A scenario of the kind named; with `Increment.TASK` the task is announced at test.
+        A scenario of the kind named.
 
     Raises:
         ValueError: When there is no task, a label does not exist or is in two tasks, or tasks of different sizes
@@ -108,6 +109,7 @@ def split(
         Zenke et al. 2017, arXiv 1703.04200; van de Ven and Tolias 2019, arXiv 1904.07734.
     """
     increment = choose(Increment, increment)
+    announced = Announced(announced.boundaries, announced.task_at_test or increment is Increment.TASK)
     groups = [tuple(group) for group in classes]
     _check(groups, dataset, increment)
     names = [" ".join(dataset.class_names[label] for label in group) for group in groups]
@@ -130,10 +132,10 @@ def split(
             Test(name, view, i, out)
             for i, (name, view, out) in enumerate(zip(names, views(dataset.test), outputs, strict=True))
         ),
-        announced=Announced(boundaries, task_at_test=increment is Increment.TASK),
+        announced=announced,
         classes=len(groups[0]) if increment is Increment.DOMAIN else dataset.classes,
         input_shape=dataset.input_shape,
-        kind=f"{increment}-incremental",
+        kind="task-incremental" if announced.task_at_test else f"{increment}-incremental",
     )
 
 
