@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from metaplastic import files
-from metaplastic.evaluation import AccuracyMatrix
+from metaplastic.evaluation import AccuracyMatrix, MagnitudeHistogram
 from metaplastic.experiments import Interrupted, Record, resume, run
 from metaplastic.experiments.config import Network, Optimizer, Running, Unit
 from metaplastic.experiments.run import make_trial
@@ -28,6 +28,9 @@ def test_a_record_holds_what_happened(small, tmp_path):
     assert [line["event"] for line in record.metrics()] == ["begin", "epoch", "epoch", "task", "epoch", "epoch", "task"]
     assert record.metrics()[-1]["correct"] == list(result.matrix.correct[-1])
     assert set(record.metrics()[-1]["layers"]) == {"layers.0.weight", "layers.2.weight"}
+    for name, layer in record.metrics()[-1]["layers"].items():
+        histogram = MagnitudeHistogram.from_json(layer["histogram"])
+        assert sum(histogram.counts) == result.network.get_parameter(name).numel()
     saved = load_file(tmp_path / "run" / "network.safetensors")
     assert all(torch.equal(saved[name], tensor) for name, tensor in result.network.state_dict().items())
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())

@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metaplastic.evaluation import AccuracyMatrix, count_correct, layer_report
+from metaplastic.evaluation import (
+    AccuracyMatrix,
+    count_correct,
+    hidden_weight_histogram,
+    layer_report,
+    magnitude_range,
+)
 from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners import (
     Acceleration,
@@ -210,7 +216,11 @@ class Trial:
         task = self.scenario.tasks[event.task]
         self.matrix = self.matrix.with_stage(correct, task.tests)
         before = {name: signs.to(torch.float32) for name, signs in self.signs.items()}
-        layers = layer_report(before, self._hidden_weights(), self._attenuation())
+        hidden = self._hidden_weights()
+        layers: dict[str, Line] = dict(layer_report(before, hidden, self._attenuation()))
+        for name, layer in layers.items():
+            histogram = hidden_weight_histogram(hidden[name], range=magnitude_range(hidden[name]))
+            layers[name] = layer | {"histogram": histogram.as_json()}
         self.signs = self._signs()
         return {"event": "task", "task": event.task, "name": task.name, "correct": correct, "layers": layers}
 
