@@ -153,7 +153,7 @@ def _run(words: list[str]) -> None:
     with _resumable():
         if options.seeds:
             folder = options.out or new_folder(options.config.name)
-            run_seeds(options.config, _seeds(options.seeds), folder, **how)
+            run_seeds(options.config, range(options.config.seed, options.config.seed + options.seeds), folder, **how)
         else:
             folder = run(options.config, options.out, **how).folder or Path()
     _show([folder])
@@ -174,11 +174,6 @@ def _studies() -> Sequence[str]:
     return list(STUDIES)
 
 
-def _seeds(given: Sequence[int]) -> Sequence[int]:
-    """Take one number as how many seeds, several as the seeds themselves."""
-    return range(given[0]) if len(given) == 1 else given
-
-
 def _run_study(name: str, words: list[str]) -> None:
     from metaplastic.experiments import Size, new_folder, run_study, study
 
@@ -188,8 +183,10 @@ def _run_study(name: str, words: list[str]) -> None:
 
         size: Size = Size.LAPTOP
         """How large the runs are."""
-        seeds: tuple[int, ...] = (1,)
-        """Run so many seeds, from 0, or these where several are given."""
+        seeds: int = 1
+        """Run so many seeds."""
+        seed: int = 0
+        """The first of them."""
         panels: tuple[str, ...] = ()
         """Run these panels only."""
         out: Path | None = None
@@ -204,7 +201,7 @@ def _run_study(name: str, words: list[str]) -> None:
     with _resumable():
         run_study(
             chosen,
-            _seeds(options.seeds),
+            range(options.seed, options.seed + options.seeds),
             folder,
             data_dir=options.data_dir,
             progress=_shown(options.quiet),
@@ -261,9 +258,9 @@ def _run_options(config: "Config", words: list[str], command: str) -> tuple[type
         """Run an experiment and keep its record."""
 
         config: Config
-        seeds: tuple[int, ...] = ()
-        """Run so many seeds, from 0, or these where several are given, each with a record of its own in the folder.
-        Small networks are trained as one stack."""
+        seeds: int = 0
+        """Run so many seeds, counted from --seed, each with a record of its own in the folder; small networks are
+        trained as one stack. 0 runs --seed only, with its record as the folder."""
         out: Path | None = None
         """A new folder for the record; by default one under runs/ named after preset, time and seed."""
         data_dir: Path | None = None

@@ -23,6 +23,8 @@ from metaplastic.nn import NormPolicy, Scope, Statistics
 from metaplastic.optim import Beakers
 from metaplastic.scenarios import Grouping, Increment
 
+TOLD = Permuted(boundaries=True)
+
 CONFIGS = [
     *(preset(name) for name in PRESETS),
     Config(scenario=Sequence(("a.npz", "b.csv"), shared_head=False)),
@@ -105,16 +107,56 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         (lambda: Config(optimizer=Optimizer(reset_optimizer=Reset.TASK)), "expected announced boundaries"),
         (lambda: Config(optimizer=Optimizer(lr_division=2.0)), "expected announced boundaries with lr_division 2.0"),
         (lambda: Optimizer(lr_division=0.5), "expected lr_division >= 1 and finite, got 0.5"),
-        (lambda: Config(method=Method.EWC), "expected announced boundaries with method 'ewc', got scenario 'permuted'"),
+        (
+            lambda: Config(method=Method.EWC, penalty=Penalty(strength=1.0)),
+            "expected announced boundaries with method 'ewc', got scenario 'permuted'",
+        ),
         (
             lambda: Config(
-                method=Method.EWC, scenario=Permuted(boundaries=True), norm=NormPolicy(statistics=Statistics.BATCH)
+                method=Method.EWC,
+                scenario=TOLD,
+                penalty=Penalty(strength=1.0),
+                norm=NormPolicy(statistics=Statistics.BATCH),
             ),
             "expected fixed statistics with method 'ewc', got 'batch'",
         ),
         (lambda: Penalty(strength=-1.0), "expected strength >= 0 and finite, got -1.0"),
-        (lambda: Penalty(importance_samples=0), "expected importance_samples >= 1, got 0"),
-        (lambda: Penalty(importance_decay=2.0), "expected importance_decay in"),
+        (lambda: Penalty(fisher_samples=0), "expected fisher_samples >= 1, got 0"),
+        (lambda: Penalty(online_decay=2.0), "expected online_decay in"),
+        (
+            lambda: Config(penalty=Penalty(strength=1.0)),
+            "expected strength to be left alone with method 'finetune', got 1.0; it belongs to 'ewc', 'online-ewc'",
+        ),
+        (
+            lambda: Config(method=Method.EWC, scenario=TOLD, penalty=Penalty(strength=1.0, path=Weights.BINARY)),
+            "expected path to be left alone with method 'ewc', got binary; it belongs to 'si'",
+        ),
+        (
+            lambda: Config(method=Method.SYNAPTIC_INTELLIGENCE, scenario=TOLD),
+            "expected a strength of the penalty with method 'si', got none; give --strength",
+        ),
+        (
+            lambda: Config(
+                method=Method.EWC, scenario=TOLD, penalty=Penalty(strength=1.0), network=Network(frozen=True)
+            ),
+            "expected trained weights with method 'ewc', got a frozen network",
+        ),
+        (
+            lambda: Config(norm=NormPolicy(statistics=Statistics.NONE)),
+            "expected a network with real weights with 'none' statistics, got 'binary-mlp'",
+        ),
+        (
+            lambda: Config(method=Method.JOINT, scenario=TOLD, optimizer=Optimizer(lr_division=2.0)),
+            "expected lr_division 1.0 with method 'joint', got 2.0: all tasks are learned at once",
+        ),
+        (
+            lambda: Config(method=Method.JOINT, scenario=TOLD, optimizer=Optimizer(reset_optimizer=Reset.TASK)),
+            "expected reset_optimizer never with method 'joint', got task",
+        ),
+        (
+            lambda: Optimizer(beakers=Beakers((0.1,), (1.0,))),
+            "expected beakers to be left alone with rule 'adam', got Beakers",
+        ),
         (lambda: Penalty(damping=0.0), "expected damping > 0, got 0.0"),
         (lambda: Config(norm=NormPolicy(scope=Scope.PER_TASK)), "expected boundaries and the task at test"),
     ],

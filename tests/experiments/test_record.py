@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from metaplastic import files
 from metaplastic.evaluation import AccuracyMatrix, MagnitudeHistogram
 from metaplastic.experiments import Interrupted, Record, resume, run
-from metaplastic.experiments.config import Network, Optimizer, Running, Unit
+from metaplastic.experiments.config import Method, Network, Optimizer, Penalty, Rule, Running, Unit
 from metaplastic.experiments.run import make_trial
 from metaplastic.learners import NonFiniteLossError
 from metaplastic.nn import NormPolicy, Statistics
@@ -113,6 +113,30 @@ def test_a_full_disk_keeps_the_previous_checkpoint_which_can_be_gone_on_with(sma
     assert not list((tmp_path / "full").glob("*.part"))
     resumed = resume(tmp_path / "full", progress=False)
     whole = run(replace(small, running=EVERY_STEP), tmp_path / "whole", progress=False)
+    assert resumed.matrix == whole.matrix
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], tensor)
+
+
+BEAKERS = Optimizer(rule=Rule.BEAKERS, metaplasticity=(30.0,))
+
+
+@pytest.mark.parametrize("after", [20, 50])  # in the first task, and in the second
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": Method.EWC, "penalty": Penalty(strength=50.0, fisher_samples=100)},
+        {"method": Method.SYNAPTIC_INTELLIGENCE, "penalty": Penalty(strength=5.0)},
+        {"optimizer": BEAKERS},
+    ],
+    ids=["ewc", "si", "beakers"],
+)
+def test_springs_path_integrals_and_beakers_are_gone_on_with_too(small, tmp_path, monkeypatch, change, after):
+    config = replace(small, **change)
+    interrupted(config, tmp_path / "cut", monkeypatch, after)
+    assert Record(tmp_path / "cut").complete is False
+    resumed = resume(tmp_path / "cut", progress=False)
+    whole = run(replace(config, running=EVERY_STEP), tmp_path / "whole", progress=False)
     assert resumed.matrix == whole.matrix
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(resumed.network.state_dict()[name], tensor)

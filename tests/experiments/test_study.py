@@ -21,23 +21,26 @@ from metaplastic.experiments import (
     study,
     to_json,
 )
-from metaplastic.experiments.config import Config, Permuted, Running, Sequence, Stream
+from metaplastic.experiments.config import Config, Method, Network, Permuted, Running, Sequence, Stream
 from metaplastic.learners import NonFiniteLossError
 from metaplastic.report import compare_each
 
-QUICK = {
-    Permuted: {"data": "digits", "tasks": 2},
-    Sequence: {"data": ("digits", "digits")},
-    Stream: {"data": "digits", "parts": 2},
-}
+QUICK = {Permuted: {"data": "digits", "tasks": 2}, Sequence: {"data": ("digits", "digits")}, Stream: {"data": "digits"}}
+
+
+FISHER = (Method.EWC, Method.ONLINE_EWC, Method.RANDOM_CONSOLIDATION)
+
+
+def few_parts(config: Config) -> dict[str, int]:
+    return {"parts": min(2, config.scenario.parts)} if isinstance(config.scenario, Stream) else {}
 
 
 def quick(config: Config) -> Config:
     return replace(
         config,
-        scenario=replace(config.scenario, **QUICK[type(config.scenario)]),
+        scenario=replace(config.scenario, **QUICK[type(config.scenario)] | few_parts(config)),
         network=replace(config.network, hidden=(8,)),
-        penalty=replace(config.penalty, importance_samples=20),
+        penalty=replace(config.penalty, fisher_samples=20) if config.method in FISHER else config.penalty,
         epochs=1,
         batch_size=200,
         running=Running(calibration_samples=200, evaluate_epochs=0, threads=1),
@@ -106,8 +109,30 @@ def test_a_probe_keeps_what_it_found(tmp_path):
     for file, kind in (("sign_switch.json", SignSwitch), ("divergence.json", LayerDivergence)):
         found = {name: kind.from_json(plain) for name, plain in json.loads((inside / file).read_text()).items()}
         assert list(found) == ["layers.0.weight", "layers.2.weight"]
-    with pytest.raises(ValueError, match=r"expected as many counts as layers, 2, got 3"):
-        replace(panel, counts=(5, 5, 5))
+    with pytest.raises(
+        ValueError, match=r"expected in .*'?p'? results of .*\"draws\": 3.*, got those of .*\"draws\": 2"
+    ):
+        run_study(Study("mine", Size.LAPTOP, {"p": replace(panel, draws=3)}), (3,), tmp_path / "s", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": (5, 5, 5)}, r"expected as many counts as layers, 2, got 3"),
+        ({"draws": 1}, r"expected draws >= 2, got 1"),
+        ({"samples": 0}, r"expected samples >= 1, got 0"),
+        ({"config": Config(network=Network(hidden=(8,)))}, r"expected a stream of one part to probe, got Permuted"),
+    ],
+)
+def test_a_probe_that_makes_no_sense_cannot_be_written(change, message):
+    panel = quick_panel(study("fig6ce").panels["cde"])
+    with pytest.raises(ValueError, match=message):
+        replace(panel, **change)
+
+
+def test_other_quadratic_tasks_were_not_published():
+    with pytest.raises(ValueError, match=r"expected 2 or 500 dimensions, those of the published tasks, got 7"):
+        QuadraticPanel(7)
 
 
 def test_what_was_stopped_is_gone_on_with(tmp_path, monkeypatch):
@@ -150,6 +175,13 @@ def test_the_folder_of_something_else_is_refused_and_kept(tmp_path):
         run_study(replace(small, size=Size.PAPER), (0,), tmp_path / "s", progress=False)
 
 
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_no_seed_or_a_seed_twice_is_refused_before_anything_is_written(seeds, tmp_path):
+    with pytest.raises(ValueError, match=r"expected different seeds, at least one, got"):
+        run_study(quick_study("fig2"), seeds, tmp_path / "s", progress=False)
+    assert not (tmp_path / "s").exists()
+
+
 def test_panels_go_by_name():
     assert list(study("fig2").only(["b", "d"]).panels) == ["b", "d"]
     with pytest.raises(ValueError, match=r"unknown panel of 'table1' 'ewk'; did you mean 'ewc'"):
@@ -162,11 +194,11 @@ def test_panels_go_by_name():
 
 def test_the_command_line_runs_a_study_and_a_panel(capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(STUDIES, "fig2", lambda size: replace(quick_study_of_two, size=size))
-    main(["run", "fig2", "--seeds", "2", "--out", str(tmp_path / "s"), "--quiet"])
+    main(["run", "fig2", "--seeds", "2", "--seed", "5", "--out", str(tmp_path / "s"), "--quiet"])
     said = capsys.readouterr().out
     assert "fig2 a, 1 of 2" in said
     assert "m = 0" in said
-    assert (tmp_path / "s" / "b" / "seed1" / "summary.json").exists()
+    assert (tmp_path / "s" / "b" / "seed6" / "summary.json").exists()
     main(["run", "fig2/b", "--size", "paper", "--lr", "0.002", "--out", str(tmp_path / "b"), "--quiet"])
     assert Record(tmp_path / "b").config.optimizer.lr == 0.002
     assert Record(tmp_path / "b").config.optimizer.metaplasticity == (1.0,)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from metaplastic.learners import ConsolidatedWeights, QuadraticPenalty, Weights
-from metaplastic.nn import BinaryConv2d, BinaryLinear, BinaryMLP, RealMLP
+from metaplastic.nn import BinaryConv2d, BinaryLinear, BinaryMLP, RealMLP, StackedMLP
 
 
 def line(seed=0):
@@ -122,3 +122,15 @@ def test_values_are_copies():
 def test_a_network_with_nothing_to_hold_is_refused():
     with pytest.raises(ValueError, match=r"expected a network with trained weights to consolidate, got ReLU without"):
         ConsolidatedWeights(nn.ReLU(), Weights.HIDDEN)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(4), nn.LayerNorm(4), nn.GroupNorm(2, 4)])
+def test_gains_and_offsets_of_torchs_normalisations_are_left_out(norm):
+    net = nn.Sequential(nn.Linear(4, 4), norm)
+    assert list(ConsolidatedWeights(net, Weights.HIDDEN).parameters) == ["0.weight", "0.bias"]
+
+
+def test_a_stack_of_networks_is_refused():
+    stack = StackedMLP([BinaryMLP([4, 3, 2]), BinaryMLP([4, 3, 2])])
+    with pytest.raises(ValueError, match=r"expected one network, got a stack of 2, whose losses a penalty would mix"):
+        ConsolidatedWeights(stack, Weights.BINARY)

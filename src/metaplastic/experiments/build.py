@@ -225,17 +225,17 @@ def build_learner(config: Config, network: torch.nn.Module) -> Learner:
     Returns:
         The learner, with empty state.
     """
-    penalty, method = config.penalty, config.method
-    fisher = Fisher(penalty.importance, penalty.importance_samples, config.seed)
-    match method:
+    penalty, strength = config.penalty, config.penalty.strength or 0.0
+    fisher = Fisher(penalty.fisher, penalty.fisher_samples, config.seed)
+    match config.method:
         case Method.EWC:
-            return EWC(network, penalty.strength, fisher, penalty.held)
+            return EWC(network, strength, fisher, penalty.weights)
         case Method.ONLINE_EWC:
-            return EWC(network, penalty.strength, fisher, penalty.held, penalty.importance_decay)
+            return EWC(network, strength, fisher, penalty.weights, penalty.online_decay)
         case Method.RANDOM_CONSOLIDATION:
-            return random_consolidation(network, penalty.strength, fisher, penalty.held, config.seed)
+            return random_consolidation(network, strength, fisher, penalty.weights, config.seed)
         case Method.SYNAPTIC_INTELLIGENCE:
-            return SynapticIntelligence(network, penalty.strength, penalty.damping, penalty.path, penalty.held)
+            return SynapticIntelligence(network, strength, penalty.damping, penalty.path, penalty.weights)
         case Method.JOINT:
             return Joint()
         case _:

@@ -251,6 +251,11 @@ class Optimizer:
             raise ValueError(f"expected weight_decay >= 0 and finite, got {self.weight_decay}; the paper uses 1e-7")
         if not 0 <= self.sgd_momentum < 1:
             raise ValueError(f"expected sgd_momentum in [0, 1), got {self.sgd_momentum}")
+        if self.rule is not Rule.BEAKERS and self.beakers != Beakers():
+            raise ValueError(
+                f"expected beakers to be left alone with rule {self.rule.value!r}, got {self.beakers}; they belong to "
+                "rule 'beakers'"
+            )
         if self.rule is Rule.BEAKERS and self.reset_optimizer is Reset.TASK:
             raise ValueError(
                 "expected reset_optimizer 'never' with rule 'beakers', got 'task': the slower beakers are state of the "
@@ -298,36 +303,72 @@ class Method(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Penalty:
-    """How the methods with a penalty hold weights; without effect on the others.
+    """How the methods with a penalty hold weights. Each of them has its own fields; another's must be left alone.
 
     Args:
         strength: Factor of the penalty, >= 0: lambda of EWC, with a factor 1/2 before it, or c of synaptic
-            intelligence. 5,000 is the authors' lambda on binary weights; it serves no other method or weights.
-        held: Which weights are held: the signs of binary layers, or the hidden weights.
-        importance: Whose squared gradients are EWC's importance.
-        importance_samples: Training samples that it is taken from, >= 1.
-        importance_decay: What the importance of earlier tasks is multiplied by in online EWC, in [0, 1].
+            intelligence; 0 switches it off. It must be given, because no strength serves two methods or two kinds of
+            weights. The authors' lambda on binary weights is 5,000.
+        weights: Which weights are held: the signs of binary layers, or the hidden weights.
+        fisher: Whose squared gradients are the importance of EWC.
+        fisher_samples: Training samples that it is taken from, >= 1.
+        online_decay: What the importance of earlier tasks is multiplied by in online EWC, in [0, 1].
         path: Which weights the path integral of synaptic intelligence goes along.
-        damping: Keeps its importance finite for weights that moved little, > 0.
+        damping: Keeps the importance of synaptic intelligence finite for weights that moved little, > 0.
     """
 
-    strength: float = 5000.0
-    held: Weights = Weights.BINARY
-    importance: FisherKind = FisherKind.EMPIRICAL
-    importance_samples: int = 5000
-    importance_decay: float = 1.0
+    strength: float | None = None
+    weights: Weights = Weights.BINARY
+    fisher: FisherKind = FisherKind.EMPIRICAL
+    fisher_samples: int = 5000
+    online_decay: float = 1.0
     path: Weights = Weights.HIDDEN
     damping: float = 0.1
 
     def __post_init__(self) -> None:
         settle_choices(self)
-        if not 0 <= self.strength < math.inf:
+        if self.strength is not None and not 0 <= self.strength < math.inf:
             raise ValueError(f"expected strength >= 0 and finite, got {self.strength}; 0 switches the penalty off")
-        _at_least("importance_samples", self.importance_samples, 1)
-        if not 0 <= self.importance_decay <= 1:
-            raise ValueError(f"expected importance_decay in [0, 1], got {self.importance_decay}; 1 forgets none of it")
+        _at_least("fisher_samples", self.fisher_samples, 1)
+        if not 0 <= self.online_decay <= 1:
+            raise ValueError(f"expected online_decay in [0, 1], got {self.online_decay}; 1 forgets none of it")
         if not self.damping > 0:
             raise ValueError(f"expected damping > 0, got {self.damping}; 0.1 is usual")
+
+    def require_fields_of(self, method: Method) -> None:
+        """Fail if a field is set that a method does not have, or its strength is missing.
+
+        Args:
+            method: The method.
+
+        Raises:
+            ValueError: With the field and the methods that have it.
+        """
+        for name, methods in _FIELDS.items():
+            if method not in methods and getattr(self, name) != getattr(Penalty, name):
+                who = ", ".join(repr(other.value) for other in methods)
+                raise ValueError(
+                    f"expected {name} to be left alone with method {method.value!r}, got {getattr(self, name)}; it "
+                    f"belongs to {who}"
+                )
+        if method.has_penalty and self.strength is None:
+            raise ValueError(
+                f"expected a strength of the penalty with method {method.value!r}, got none; give --strength, for EWC "
+                "on binary weights 5000 as the authors, else one that was chosen for the purpose"
+            )
+
+
+_WITH_FISHER = (Method.EWC, Method.ONLINE_EWC, Method.RANDOM_CONSOLIDATION)
+_FIELDS: dict[str, tuple[Method, ...]] = {
+    "strength": (*_WITH_FISHER, Method.SYNAPTIC_INTELLIGENCE),
+    "weights": (*_WITH_FISHER, Method.SYNAPTIC_INTELLIGENCE),
+    "fisher": _WITH_FISHER,
+    "fisher_samples": _WITH_FISHER,
+    "online_decay": (Method.ONLINE_EWC,),
+    "path": (Method.SYNAPTIC_INTELLIGENCE,),
+    "damping": (Method.SYNAPTIC_INTELLIGENCE,),
+}
+"""The methods that each field of a penalty belongs to."""
 
 
 class Unit(enum.StrEnum):
@@ -436,6 +477,22 @@ class Config:
                 "expected scope 'shared' with method 'joint', got 'per_task': all tasks are learned at once, so there "
                 "is one normalisation state; use --scope shared"
             )
+        self.penalty.require_fields_of(self.method)
+        if self.method.has_penalty and self.network.frozen:
+            raise ValueError(
+                f"expected trained weights with method {self.method.value!r}, got a frozen network; use --no-frozen"
+            )
+        if self.norm.statistics is Statistics.NONE and self.network.family not in (Family.REAL_MLP, Family.REAL_CONV):
+            raise ValueError(
+                f"expected a network with real weights with 'none' statistics, got {self.network.family.value!r}: sums "
+                "of signs that are not normalised lie beyond the pseudo-gradient; use --statistics recalibrated"
+            )
+        for name, neutral in (("reset_optimizer", Reset.NEVER), ("lr_division", 1.0)):
+            if self.method is Method.JOINT and getattr(self.optimizer, name) != neutral:
+                raise ValueError(
+                    f"expected {name} {neutral} with method 'joint', got {getattr(self.optimizer, name)}: all tasks "
+                    "are learned at once, so there is no boundary"
+                )
         told = self.scenario.announced
         if self.method.has_penalty and not told.boundaries:
             raise ValueError(

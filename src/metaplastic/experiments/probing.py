@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from metaplastic.evaluation import TrainingLoss, divergence_report, switch_signs
-from metaplastic.experiments.build import build_network, build_scenario
-from metaplastic.experiments.config import Config
+from metaplastic.experiments.build import build_network, build_scenario, build_schedule
+from metaplastic.experiments.config import Config, Stream
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import computing
 from metaplastic.experiments.stack import run_remaining_seeds
@@ -29,14 +29,14 @@ class SwitchingPanel:
     """A panel that trains a network, switches signs in each of its layers, and compares importance with divergence.
 
     Args:
-        config: What is trained, a fully connected network; its seed is replaced.
+        config: What is trained, a fully connected network on a stream of one part; its seed is replaced.
         counts: Weights that are switched together, one number per layer.
-        draws: How often per bin of magnitudes.
+        draws: How often per bin of magnitudes, >= 2.
         samples: Training samples that the loss is measured on.
         importance_samples: Training samples that the Fisher information is taken from.
 
     Raises:
-        ValueError: When there are not as many counts as layers.
+        ValueError: When there are not as many counts as layers, a number is out of range, or there is not one task.
 
     References:
         Laborieux et al. 2021, Fig. 6c-e; Laborieux et al. 2021, arXiv 2101.07592, for the divergence.
@@ -54,6 +54,18 @@ class SwitchingPanel:
             raise ValueError(
                 f"expected as many counts as layers, {layers}, got {len(self.counts)}; give one number per layer"
             )
+        if not (isinstance(self.config.scenario, Stream) and self.config.scenario.parts == 1):
+            raise ValueError(
+                f"expected a stream of one part to probe, got {self.config.scenario}: a network that learned several "
+                "tasks has no single training loss"
+            )
+        for name, least in (("draws", 2), ("samples", 1), ("importance_samples", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"expected {name} >= {least}, got {getattr(self, name)}")
+
+    def settings(self) -> dict[str, Any]:
+        """Return how it is probed; what is trained is in the records."""
+        return {name: value for name, value in asdict(self).items() if name != "config"}
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
@@ -83,11 +95,12 @@ class _Probe:
 
     def __init__(self, folder: Path, data_dir: Path | None) -> None:
         config = Record(folder).config
-        scenario = build_scenario(config.scenario, config.seed, data_dir)
+        device = torch.device(config.running.device)
+        scenario = build_scenario(config.scenario, config.seed, data_dir).to(device)
         self.config, self.task = config, scenario.tasks[0]
-        self.start, self.network = build_network(config, scenario), build_network(config, scenario)
+        self.start, self.network = (build_network(config, scenario).to(device) for _ in range(2))
         self.network.load_state_dict(load_file(folder / "network.safetensors"))
-        self.steps = config.epochs * -(-len(self.task.view) // config.batch_size)
+        self.steps = config.epochs * build_schedule(config).steps(self.task)
 
     def divergence(self, samples: int) -> dict[str, Any]:
         """Compare, in every layer, importance with the speed at which hidden weights left their start."""

@@ -141,8 +141,7 @@ def run_seeds(
         ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
         NonFiniteLossError: When a training diverged; all others were carried out before.
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
+    require_seeds(seeds)
     places = {seed: folder / f"seed{seed}" for seed in seeds}
     fresh = [seed for seed in seeds if not (places[seed] / "config.json").exists()]
     for seed in set(seeds) - set(fresh):
@@ -182,7 +181,11 @@ def run_remaining_seeds(
         folder: Folder for the records, as in `run_seeds`.
         data_dir: Where the data lie; None looks where `load` looks.
         progress: Whether to show a progress bar; None shows it on a terminal.
+
+    Raises:
+        ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
     """
+    require_seeds(seeds)
     places = {seed: folder / f"seed{seed}" for seed in seeds}
     remaining = [
         seed
@@ -191,6 +194,19 @@ def run_remaining_seeds(
     ]
     if remaining:
         run_seeds(config, remaining, folder, data_dir=data_dir, progress=progress)
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Fail unless there is a seed, and none comes twice.
+
+    Args:
+        seeds: The seeds.
+
+    Raises:
+        ValueError: When that is not so.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
 
 
 def _record(config: Config, seed: int, place: Path) -> Record:

@@ -3,15 +3,15 @@
 import enum
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from metaplastic.choices import unknown
 from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, two_dimensional_quadratic
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
-from metaplastic.experiments.stack import run_remaining_seeds
+from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
 from metaplastic.files import write_text
 from metaplastic.learners import NonFiniteLossError
 
@@ -25,12 +25,16 @@ class Size(enum.StrEnum):
     LAPTOP = "laptop"
     """One seed of all panels within half an hour on two cores, with the same claim visible."""
     PAPER = "paper"
-    """The authors' full setting."""
+    """The sizes and epochs of the authors' commands; what differs from their code is said by each study."""
 
 
 @runtime_checkable
 class Panel(Protocol):
     """A part of a study that is carried out by itself."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return as JSON values what decides on its results, apart from what records of runs hold themselves."""
+        ...
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
@@ -48,6 +52,10 @@ class TrainingPanel:
     """
 
     config: Config
+
+    def settings(self) -> dict[str, Any]:
+        """Return nothing: a record holds its configuration."""
+        return {}
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
@@ -69,9 +77,20 @@ class QuadraticPanel:
 
     Args:
         dimensions: 2 or 500.
+
+    Raises:
+        ValueError: For other dimensions.
     """
 
     dimensions: int
+
+    def __post_init__(self) -> None:
+        if self.dimensions not in (2, 500):
+            raise ValueError(f"expected 2 or 500 dimensions, those of the published tasks, got {self.dimensions}")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the dimensions."""
+        return asdict(self)
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
@@ -174,14 +193,16 @@ def run_study(
         before: Called with a title before each panel.
 
     Raises:
-        ValueError: When the folder holds something else.
+        ValueError: When there is no seed, or the folder holds something else.
         NonFiniteLossError: When a training diverged; all other panels were carried out before.
     """
+    require_seeds(seeds)
     _claim(folder, study)
     diverged: NonFiniteLossError | None = None
     for place, (name, panel) in enumerate(study.panels.items(), start=1):
         before(f"{study.name} {name}, {place} of {len(study.panels)}")
         try:
+            _claim_panel(folder / name, panel.settings())
             panel.carry_out(folder / name, seeds, data_dir=data_dir, progress=progress)
         except NonFiniteLossError as error:
             diverged = error
@@ -203,3 +224,16 @@ def _claim(folder: Path, study: Study) -> None:
         raise ValueError(f"expected a new or empty folder for the study, got {folder}; choose another with --out")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(mark) + "\n")
+
+
+def _claim_panel(folder: Path, settings: dict[str, Any]) -> None:
+    """Write what decides on the results of a panel into its folder, or see that it is the same."""
+    path, text = folder / "panel.json", json.dumps(settings) + "\n"
+    if path.exists() and path.read_text() != text:
+        raise ValueError(
+            f"expected in {folder} results of {text.strip()}, got those of {path.read_text().strip()}; choose another "
+            "folder with --out"
+        )
+    if settings and not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)

@@ -132,12 +132,18 @@ class Trial:
 
         Args:
             engine: The engine; None takes the fast one as far as it goes.
-            precision: How the fast engine multiplies gradients; None leaves it to the processor.
+            precision: How the fast engine multiplies gradients; None leaves it to the processor, and takes float32
+                where the learner reads them.
             quiet: Whether to log nothing of it.
 
         Yields:
             What the engine found to do.
+
+        Raises:
+            ValueError: When gradients are asked for in less than the learner needs.
         """
+        if self.learner.exact_gradients:
+            precision = _exact(precision, type(self.learner).__name__)
         before = self.scenario
         with accelerated(self.network, self.optimizer, before, engine, precision, quiet=quiet) as chosen:
             try:
@@ -291,6 +297,14 @@ class Trial:
             if moved:
                 self.optimizer.state[parameter] = moved
         self.position, self.matrix = position, matrix
+
+
+def _exact(asked: Precision | None, who: str) -> Precision:
+    if asked is Precision.FAST:
+        raise ValueError(
+            f"expected precision 'exact' for {who}, which reads the gradients, got 'fast'; leave the precision out"
+        )
+    return Precision.EXACT
 
 
 def _require_fitting(saved: dict[str, Tensor], network: nn.Module) -> None:

@@ -145,9 +145,10 @@ def accelerated(
     precision = _possible_precision(precision, ours and _holds(optimizer, layers))
     with _integer_products(layers, precision, unit), _fused_update(optimizer, layers) as fused:
         if engine is Engine.FAST and not fused:
+            why = "the reason is logged if it is the compiler's" if ours else type(optimizer).__name__
             raise ValueError(
-                "expected an update that can be compiled for engine 'fast', got one that cannot (the reason is logged "
-                "if it is the compiler's); install a C++ compiler, or leave the engine to the program"
+                f"expected an update that can be compiled for engine 'fast', got one that cannot ({why}); use "
+                "MetaplasticAdam or MetaplasticSGD and install a C++ compiler, or leave the engine to the program"
             )
         chosen = Acceleration(
             Engine.FAST,

@@ -49,6 +49,8 @@ class EWC:
     norm lets it crash; they have no online form and no hidden weights held.
     """
 
+    exact_gradients = False
+
     def __init__(
         self,
         network: nn.Module,

@@ -190,10 +190,13 @@ def require_fixed_statistics(network: nn.Module) -> None:
     Raises:
         ValueError: When one of its normalisations uses the statistics of the batch under test.
     """
-    if any(layer.policy.depends_on_test_batch for layer in normalizations(network)):
+    foreign = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    if any(layer.policy.depends_on_test_batch for layer in normalizations(network)) or not all(
+        module.track_running_stats for module in foreign
+    ):
         raise ValueError(
-            "expected statistics that do not depend on the batch, got 'batch': gradients of single samples need fixed "
-            "ones; use --statistics recalibrated, running or layer"
+            "expected statistics that do not depend on the batch, got those of the batch under test: gradients of "
+            "single samples need fixed ones; use --statistics recalibrated, running or layer"
         )
 
 

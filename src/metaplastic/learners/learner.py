@@ -15,6 +15,11 @@ class Learner(Protocol):
     must equal `FineTune` bit for bit.
     """
 
+    @property
+    def exact_gradients(self) -> bool:
+        """Whether it reads the gradients that a step used, and needs them in float32 whatever the engine offers."""
+        ...
+
     def curriculum(self, scenario: Scenario) -> Scenario:
         """Return the scenario that is learned, having checked that it announces what the method needs to know."""
         ...
@@ -42,6 +47,8 @@ class Learner(Protocol):
 
 class WithoutHooks:
     """The hooks of a learner that adds nothing to loss and optimizer: all but `curriculum`, doing nothing."""
+
+    exact_gradients = False
 
     def penalty(self) -> Tensor | None:
         """Return None: nothing is added to the loss."""

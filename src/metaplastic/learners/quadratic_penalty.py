@@ -50,7 +50,7 @@ class QuadraticPenalty:
         if strength == 0 or not self.curvature:
             return None
         parts = [
-            _Parabola.apply(parameter, self.weights.face(name, parameter), self.curvature[name], self.centre[name])
+            _Parabola.apply(parameter, self.weights.seen(name, parameter), self.curvature[name], self.centre[name])
             for name, parameter in self.weights.parameters.items()
         ]
         total = torch.stack(parts).sum()
@@ -69,7 +69,7 @@ class QuadraticPenalty:
         """
         if not self.curvature:
             return None
-        return (self.weights.face(name, values) - self.centre[name]).mul_(self.curvature[name]).mul_(2)
+        return (self.weights.seen(name, values) - self.centre[name]).mul_(self.curvature[name]).mul_(2)
 
     @torch.no_grad()
     def add(self, curvature: Mapping[str, Tensor], centre: Mapping[str, Tensor]) -> None:
@@ -85,7 +85,7 @@ class QuadraticPenalty:
                 continue
             distance = centre[name] - self.centre[name]
             share = (k / (self.curvature[name] + k)).nan_to_num_(0.0)  # 0 / 0 where neither holds on to anything
-            self.floor += (self.curvature[name] * share * distance.square()).sum(dtype=torch.float64).cpu()
+            self.floor += (self.curvature[name] * share * distance.square()).cpu().sum(dtype=torch.float64)
             self.centre[name] += share * distance
             self.curvature[name] += k
 
@@ -124,14 +124,14 @@ class QuadraticPenalty:
 
 
 class _Parabola(torch.autograd.Function):
-    """Sum of k (w - c)^2; its gradient is straight through to the parameter, whichever face w it shows."""
+    """Sum of k (w - c)^2; its gradient is straight through to the parameter, be w its value or its sign."""
 
     @staticmethod
-    def forward(ctx: Any, parameter: Tensor, face: Tensor, curvature: Tensor, centre: Tensor) -> Tensor:
-        distance = face - centre
+    def forward(ctx: Any, parameter: Tensor, seen: Tensor, curvature: Tensor, centre: Tensor) -> Tensor:
+        distance = seen - centre
         pull = curvature * distance
         ctx.save_for_backward(pull)
-        return torch.dot(pull.view(-1), distance.view(-1))
+        return (pull * distance).sum()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:

@@ -20,7 +20,9 @@ class SynapticIntelligence:
     c is `strength`, :math:`\xi` is `damping`, w are the weights that are held, as `weights` says, :math:`w^*` those at
     the end of the last task. The path integral :math:`\omega` goes along the weights v, as `path` says, over the steps
     of a task; g is the gradient of the task's loss alone, at the weights where the step begins, and :math:`\Delta` the
-    distance from the beginning of the task to its end along v.
+    distance from the beginning of the task to its end along v. The gradient of the task is what a step used, less the
+    known one of the penalty: gradients must be float32 (`exact_gradients`), because in bfloat16 what is left of the
+    larger one would count as importance.
 
     Args:
         network: What is trained.
@@ -45,6 +47,8 @@ class SynapticIntelligence:
     weights the denominator has the hidden displacement. No command of theirs uses it, so their strength is unknown.
     """
 
+    exact_gradients = True
+
     def __init__(
         self,
         network: nn.Module,
@@ -58,7 +62,7 @@ class SynapticIntelligence:
             raise ValueError(f"expected a damping > 0, got {damping}; 0.1 is usual")
         self.strength = strength
         self.damping = damping
-        self.way = ConsolidatedWeights(network, path)
+        self.path_weights = ConsolidatedWeights(network, path)
         self.weights = ConsolidatedWeights(network, weights)
         self.quadratic = QuadraticPenalty(self.weights)
         self.path_integral: dict[str, Tensor] = {}
@@ -83,9 +87,9 @@ class SynapticIntelligence:
     def penalty(self) -> Tensor | None:
         """Return the energy of the springs, and remember the weights that a step begins with."""
         if self.strength and not self._before:
-            self._before = _copies(self.way)
+            self._before = _copies(self.path_weights)
         if self.strength and not self.start:
-            self.start = self.way.values()
+            self.start = self.path_weights.values()
             self.path_integral = {name: torch.zeros_like(tensor) for name, tensor in self.start.items()}
         return self.quadratic.value(self.strength)
 
@@ -93,13 +97,13 @@ class SynapticIntelligence:
     def after_step(self) -> None:
         """Add a step to the path integral: its gradient, less that of the penalty, times its displacement."""
         for name, integral in self.path_integral.items():
-            parameter, before = self.way.parameters[name], self._before[name]
+            parameter, before = self.path_weights.parameters[name], self._before[name]
             if parameter.grad is not None:
                 gradient = parameter.grad.to(before.dtype)
                 pull = self.quadratic.gradient(name, before)
                 if pull is not None:
                     gradient = pull.mul_(-self.strength).add_(gradient)
-                displacement = self.way.face(name, parameter) - self.way.face(name, before)
+                displacement = self.path_weights.seen(name, parameter) - self.path_weights.seen(name, before)
                 integral.addcmul_(gradient, displacement, value=-1)
             before.copy_(parameter)
 
@@ -111,7 +115,7 @@ class SynapticIntelligence:
             task: The task that ends.
             index: Its index.
         """
-        end = self.way.values()
+        end = self.path_weights.values()
         importance = {
             name: integral.clamp(min=0) / ((end[name] - self.start[name]).square_() + self.damping)
             for name, integral in self.path_integral.items()
@@ -135,11 +139,11 @@ class SynapticIntelligence:
         self._before = {}
         for kind, tensors in (("path_integral", self.path_integral), ("start", self.start)):
             tensors.clear()
-            for name, parameter in self.way.parameters.items():
+            for name, parameter in self.path_weights.parameters.items():
                 if f"{kind}/{name}" in state:
                     tensors[name] = state[f"{kind}/{name}"].to(parameter.device, copy=True)
 
 
 def _copies(weights: ConsolidatedWeights) -> dict[str, Tensor]:
-    """Copy the parameters themselves, whichever face of them is looked at."""
+    """Copy the parameters themselves, be it their signs or their values that are looked at."""
     return {name: parameter.detach().clone() for name, parameter in weights.parameters.items()}

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metaplastic.nn import BinaryConv2d, BinaryLinear, Normalization, StackedLinear, binarize
+from metaplastic.nn import BinaryConv2d, BinaryLinear, Normalization, StackedMLP, binarize
 
 
 class Weights(enum.StrEnum):
@@ -19,18 +19,21 @@ class Weights(enum.StrEnum):
     """The hidden weight, which the optimizer moves."""
 
 
+_NORMALIZATIONS = (Normalization, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+
+
 class ConsolidatedWeights:
     """The parameters of a network that a method consolidates, and their values as it looks at them.
 
-    Gains and offsets of normalisations are left out, as in the authors' code: they are kept per task, or shared on
-    purpose. Everything else that is trained is in, biases too.
+    Gains and offsets of normalisations, torch's too, are left out, as in the authors' code: they are kept per task, or
+    shared on purpose. Everything else that is trained is in, biases too.
 
     Args:
         network: Any module.
         weights: Which face of its binary synapses is looked at.
 
     Raises:
-        ValueError: When nothing is left to consolidate.
+        ValueError: When nothing is left to consolidate, and for a stack of networks, whose losses a penalty would mix.
 
     Example:
         >>> from metaplastic.nn import BinaryMLP
@@ -40,15 +43,16 @@ class ConsolidatedWeights:
     """
 
     def __init__(self, network: nn.Module, weights: Weights) -> None:
-        binary = {
-            id(module.weight)
-            for module in network.modules()
-            if isinstance(module, BinaryLinear | BinaryConv2d | StackedLinear)
-        }
+        if isinstance(network, StackedMLP):
+            raise ValueError(
+                f"expected one network, got a stack of {network.members}, whose losses a penalty would mix; train its "
+                "members one after another"
+            )
+        binary = {id(module.weight) for module in network.modules() if isinstance(module, BinaryLinear | BinaryConv2d)}
         normalizing = {
             id(parameter)
             for module in network.modules()
-            if isinstance(module, Normalization)
+            if isinstance(module, _NORMALIZATIONS)
             for parameter in module.parameters()
         }
         self.parameters: Mapping[str, nn.Parameter] = {
@@ -62,11 +66,11 @@ class ConsolidatedWeights:
         if not self.parameters:
             raise ValueError(
                 f"expected a network with trained weights to consolidate, got {type(network).__name__} without any; "
-                "give it layers whose weights require gradients"
+                "give it layers whose weights require gradients, and do not freeze them (--no-frozen)"
             )
 
-    def face(self, name: str, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Look at values of a parameter.
+    def seen(self, name: str, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """See values of a parameter as the method does.
 
         Args:
             name: Name of the parameter.
@@ -84,4 +88,4 @@ class ConsolidatedWeights:
         Returns:
             A new tensor per parameter, by name.
         """
-        return {name: self.face(name, parameter).clone() for name, parameter in self.parameters.items()}
+        return {name: self.seen(name, parameter).clone() for name, parameter in self.parameters.items()}

@@ -9,7 +9,7 @@ from metaplastic.experiments.study import Size, Study, TrainingPanel
 
 
 def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
-    """Fashion-MNIST in 60 parts of 1,000, against all of it at once: metaplasticity closes most of the gap.
+    """Fashion-MNIST in 60 parts of 1,000, against all of it at once: metaplasticity narrows the gap.
 
     Claim (Fig. 5): a metaplastic network (m = 2.5) that sees the data part by part, 20 epochs each, comes nearer to one
     that sees all at once than a plain one does. The authors' numbers are not available. The laptop's size is the

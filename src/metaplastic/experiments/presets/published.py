@@ -1,11 +1,16 @@
-"""What the paper's runs have in common, and how the sizes of a study differ."""
+"""What the paper's runs have in common, how the sizes of a study differ, and where they leave the authors' code.
+
+Deviations, of every study unless it says otherwise: statistics of batch norm are exact (`recalibrated`; the authors
+have running averages in v1.0.0, those of the test batch later), gains start at 1 (theirs, by the version of PyTorch, in
+U(0, 1)), and the sign of 0 is +1. The study `width` runs the other statistics and gains beside these.
+"""
 
 from dataclasses import replace
 from typing import TypeVar
 
 from metaplastic.experiments.config import Config, Method, Network, Optimizer, Permuted, Reset, Running, Sequence
 from metaplastic.experiments.study import Size
-from metaplastic.nn import NormPolicy, Scope
+from metaplastic.nn import NormPolicy, Scope, Statistics
 
 Value = TypeVar("Value")
 
@@ -59,5 +64,15 @@ def interleaved(config: Config) -> Config:
         config,
         method=Method.JOINT,
         norm=replace(config.norm, scope=Scope.SHARED),
+        optimizer=replace(config.optimizer, reset_optimizer=Reset.NEVER),
+    )
+
+
+def unannounced(config: Config) -> Config:
+    """The same with layer norm without gain and offset, and nothing told in training or at test."""
+    return replace(
+        config,
+        scenario=replace(config.scenario, boundaries=False, task_at_test=False),  # type: ignore[arg-type]
+        norm=NormPolicy(statistics=Statistics.LAYER, affine=False),
         optimizer=replace(config.optimizer, reset_optimizer=Reset.NEVER),
     )

@@ -12,7 +12,7 @@ from metaplastic.experiments.config import (
     Permuted,
     Running,
 )
-from metaplastic.experiments.presets.published import permuted_mnist, sized
+from metaplastic.experiments.presets.published import permuted_mnist, sized, unannounced
 from metaplastic.experiments.study import Size, Study, TrainingPanel
 from metaplastic.learners import FisherKind, Weights
 from metaplastic.nn import Distribution, GainInit, NormPolicy, Scope, Statistics
@@ -24,9 +24,10 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
 
     Claim: none of ours; EWC, online EWC and SI must give what van de Ven and Tolias 2018 (arXiv 1809.10635, domain
     incremental) print: fine-tuning 78.5, EWC 94.3, online EWC 94.4, SI 95.3 %. As there: 2 x 1000 ReLU with biases,
-    Adam at 1e-4, batches of 128, ten tasks of 5,000 steps, the first one not permuted, strengths chosen on the
-    benchmark itself (theirs too). Other than there: images of 784 pixels, not padded to 1,024; 11 epochs are 5,159
-    steps. On a laptop four epochs per task.
+    Adam at 1e-4, batches of 128, ten tasks of 5,000 steps. The strengths, 100 and 10, are later defaults of their code
+    for this benchmark; theirs were chosen on it. Other than there: images of 784 pixels, not padded to 1,024; biases
+    begin at 0; the exact Fisher information of 1,000 samples (theirs is not known to us); 11 epochs are 5,159 steps. On
+    a laptop four epochs per task.
 
     Command: `metaplastic run real-check --size laptop|paper --seeds 3`.
     """
@@ -40,7 +41,7 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
         batch_size=128,
         running=Running(evaluate_epochs=0),
     )
-    ewc = Penalty(strength=100.0, held=Weights.HIDDEN, importance=FisherKind.EXACT, importance_samples=1000)
+    ewc = Penalty(strength=100.0, weights=Weights.HIDDEN, fisher=FisherKind.EXACT, fisher_samples=1000)
     rows = {
         "none": plain,
         "ewc": replace(plain, method=Method.EWC, penalty=ewc),
@@ -48,7 +49,7 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
         "si": replace(
             plain,
             method=Method.SYNAPTIC_INTELLIGENCE,
-            penalty=Penalty(strength=10.0, held=Weights.HIDDEN, path=Weights.HIDDEN),
+            penalty=Penalty(strength=10.0, weights=Weights.HIDDEN),
         ),
     }
     return Study("real-check", size, {name: TrainingPanel(config) for name, config in rows.items()})
@@ -59,7 +60,7 @@ def width_and_normalization(size: Size = Size.LAPTOP) -> Study:
 
     Claim: none; a question. Third parties lose the first tasks at width 4096 and suspect batch norm. Per width:
     running, batch and recalibrated statistics kept per task, the first and the last also with gains that start in
-    U(0, 1) as in the paper's version of PyTorch, and layer norm, for which nothing needs to be told. On a laptop
+    U(0, 1) as in the paper's version of PyTorch, and layer norm with nothing told. On a laptop
     widths 256 to 2048 and two epochs per task.
 
     Command: `metaplastic run width --size laptop|paper`.
@@ -78,12 +79,10 @@ def width_and_normalization(size: Size = Size.LAPTOP) -> Study:
     for width in sized(size, laptop=(256, 512, 1024, 2048), paper=(512, 1024, 2048, 4096)):
         for name, policy in policies.items():
             config = permuted_mnist(size, m)
-            panels[f"{name}-{width}"] = TrainingPanel(
-                replace(
-                    config,
-                    network=replace(config.network, hidden=(width, width)),
-                    norm=policy,
-                    epochs=sized(size, laptop=2, paper=40),
-                )
+            config = replace(
+                unannounced(config) if policy.statistics is Statistics.LAYER else replace(config, norm=policy),
+                network=replace(config.network, hidden=(width, width)),
+                epochs=sized(size, laptop=2, paper=40),
             )
+            panels[f"{name}-{width}"] = TrainingPanel(config)
     return Study("width", size, panels)

@@ -1,0 +1,76 @@
+"""The paper's size of every study against a transcription of the table of the authors' commands."""
+
+import pytest
+
+from metaplastic.experiments import Size, study
+from metaplastic.experiments.config import Method, Reset
+from metaplastic.nn import Scope, Statistics
+
+# panel: m, decay, epochs, batch, hidden, reset per task, normalisation kept per task, tasks
+FIG_2 = {
+    name: (m, 1e-7, 40, 100, (4096, 4096), True, True, 6) for name, m in zip("abcd", (0, 0.5, 1, 1.35), strict=True)
+}
+COMMANDS = {
+    "fig2": FIG_2,
+    "fig2f": {f"m{row[0]:g}": row for row in FIG_2.values()},
+    "table1": {
+        name: FIG_2["d"] if name == "metaplastic" else FIG_2["a"] for name in ("plain", "random", "ewc", "metaplastic")
+    },
+    "fig3": {
+        f"{kind}-{width}": (m, 1e-8, 40, 100, (width, width), sequence, sequence, 10)
+        for width in (512, 1024, 2048, 4096)
+        for kind, m, sequence in (
+            ("metaplastic", 1.35, True),
+            ("ewc", 0, True),
+            ("interleaved", 0, False),
+            ("interleaved-metaplastic", 1.35, False),
+        )
+    },
+    "fig4ab": {name: (m, 1e-7, 50, 100, (4096, 4096), True, True, 2) for name, m in (("a", 0), ("b", 1.5))},
+    "fig4ab-reversed": {name: (m, 1e-7, 50, 100, (4096, 4096), True, True, 2) for name, m in (("a", 0), ("b", 1.5))},
+    "fig5-fashion": {
+        name: (m, 1e-7, 20, 100, (1024, 1024), False, False, parts)
+        for name, m, parts in (("plain", 0, 60), ("metaplastic", 2.5, 60), ("whole", 0, 1))
+    },
+    "fig6ce": {"cde": (1.35, 1e-7, 40, 100, (1024, 1024), False, False, 1)},
+}
+
+
+def tasks(scenario):
+    return getattr(scenario, "tasks", None) or getattr(scenario, "parts", None) or len(scenario.data)
+
+
+@pytest.mark.parametrize(("name", "panel"), [(name, panel) for name, rows in COMMANDS.items() for panel in rows])
+def test_a_panel_has_the_settings_of_the_authors_command(name, panel):
+    config = study(name, Size.PAPER).panels[panel].config
+    assert (
+        config.optimizer.metaplasticity[0],
+        config.optimizer.weight_decay,
+        config.epochs,
+        config.batch_size,
+        config.network.hidden,
+        config.optimizer.reset_optimizer is Reset.TASK,
+        config.norm.scope is Scope.PER_TASK,
+        tasks(config.scenario),
+    ) == COMMANDS[name][panel]
+    assert config.optimizer.lr == 0.005
+    assert (config.network.distribution.value, config.network.init_width) == ("uniform", 0.1)
+    assert (config.penalty.strength == 5000.0) == (config.method in (Method.EWC, Method.RANDOM_CONSOLIDATION))
+    assert config.penalty.fisher_samples == 5000
+
+
+def test_the_rest_of_the_table():
+    assert next(panel.config.scenario.data for panel in study("fig4ab-reversed", Size.PAPER).panels.values()) == (
+        "fashion-mnist",
+        "mnist",
+    )
+    assert {panel.config.norm.statistics for panel in study("fig2f", Size.PAPER).panels.values()} == {
+        Statistics.RUNNING
+    }
+    stream = study("fig5-fashion", Size.PAPER).panels["metaplastic"].config.norm
+    assert (stream.statistics, stream.affine) == (Statistics.RUNNING, False)
+    probe = study("fig6ce", Size.PAPER).panels["cde"]
+    assert (probe.counts, probe.draws, probe.samples) == ((1000, 2000, 100), 100, 60_000)
+    assert all(panel.config.method is Method.JOINT for name, panel in study("fig3").panels.items() if "inter" in name)
+    plain, told = (study("table1").panels[name].config for name in ("unannounced", "metaplastic"))
+    assert plain.scenario.announced != told.scenario.announced
