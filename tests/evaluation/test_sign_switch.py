@@ -12,8 +12,7 @@ from torch import nn
 from metaplastic.data import Samples
 from metaplastic.evaluation import SignSwitch, TrainingLoss, switch_signs, switched, switching_cost
 from metaplastic.nn import BinaryMLP, NormPolicy, RealMLP, Scope, StackedMLP, Statistics, keep_task, recalibrate
-from metaplastic.scenarios import Task
-from metaplastic.scenarios.scenario import IndexView
+from metaplastic.scenarios import IndexView, Task
 from metaplastic.seeding import Purpose, generator
 
 LAYER = "layers.0.weight"

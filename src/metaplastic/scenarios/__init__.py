@@ -2,11 +2,12 @@
 
 from metaplastic.scenarios.interleaved import interleaved
 from metaplastic.scenarios.permuted import permuted
-from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test, UnionView, View
+from metaplastic.scenarios.scenario import Announced, Scenario, Task, Test
 from metaplastic.scenarios.sequence import sequence
 from metaplastic.scenarios.split import Grouping, Increment, class_groups, split
 from metaplastic.scenarios.stacked import StackedView, stacked
 from metaplastic.scenarios.stream import stream
+from metaplastic.scenarios.view import IndexView, UnionView, View
 
 __all__ = [
     "Announced",

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from metaplastic.scenarios.scenario import Announced, Scenario, Task, UnionView
+from metaplastic.scenarios.scenario import Announced, Scenario, Task
+from metaplastic.scenarios.view import UnionView
 
 
 def interleaved(scenario: Scenario) -> Scenario:

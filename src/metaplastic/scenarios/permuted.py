@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from metaplastic.data import Dataset
-from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test
+from metaplastic.scenarios.scenario import Announced, Scenario, Task, Test
+from metaplastic.scenarios.view import IndexView
 from metaplastic.seeding import Purpose, generator
 
 

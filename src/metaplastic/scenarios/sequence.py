@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from metaplastic.data import Dataset
-from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test
+from metaplastic.scenarios.scenario import Announced, Scenario, Task, Test
+from metaplastic.scenarios.view import IndexView
 
 
 def sequence(datasets: Sequence[Dataset], *, shared_head: bool = True, announced: Announced = Announced()) -> Scenario:

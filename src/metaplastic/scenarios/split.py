@@ -8,7 +8,8 @@ from torch import Tensor
 
 from metaplastic.choices import choose
 from metaplastic.data import Dataset, Samples
-from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test
+from metaplastic.scenarios.scenario import Announced, Scenario, Task, Test
+from metaplastic.scenarios.view import IndexView
 
 
 class Increment(enum.StrEnum):

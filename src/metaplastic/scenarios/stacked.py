@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from metaplastic.scenarios.scenario import Scenario, Task, Test, View, common_unit, stored
+from metaplastic.scenarios.scenario import Scenario, Task, Test
+from metaplastic.scenarios.view import View, common_unit, stored
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import torch
 
 from metaplastic.data import Dataset
-from metaplastic.scenarios.scenario import Announced, IndexView, Scenario, Task, Test
+from metaplastic.scenarios.scenario import Announced, Scenario, Task, Test
+from metaplastic.scenarios.view import IndexView
 from metaplastic.seeding import Purpose, generator
 
 
