@@ -17,6 +17,8 @@ class Purpose(enum.StrEnum):
     """Pixel permutations of the tasks."""
     SPLIT = "split"
     """Division of one data set into parts, or into training and test samples."""
+    SUBSET = "subset"
+    """Training samples of a data set that are learned, where not all are."""
     CALIBRATION = "calibration"
     """Training samples that normalisation statistics are taken from."""
     FISHER = "fisher"

@@ -30,13 +30,14 @@ GROUPS = [(3, 0), (1, 2)]
 SCENARIOS = {
     "permuted": lambda seed: permuted(marked(), tasks=3, seed=seed),
     "sequence": lambda seed: sequence([marked(), marked("other", first=60)]),
+    "sequence of samples": lambda seed: sequence([marked(), marked("other", first=60)], samples=(25, 12), seed=seed),
     "split by task": lambda seed: split(marked(), GROUPS, Increment.TASK),
     "split by domain": lambda seed: split(marked(), GROUPS, Increment.DOMAIN),
     "split by class": lambda seed: split(marked(), GROUPS, Increment.CLASS),
     "stream": lambda seed: stream(marked(), 4, seed=seed),
     "interleaved": lambda seed: interleaved(permuted(marked(), tasks=3, seed=seed)),
 }
-SEEDED = {"permuted", "stream", "interleaved"}
+SEEDED = {"permuted", "sequence of samples", "stream", "interleaved"}
 every_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
 
@@ -69,7 +70,7 @@ def test_every_builder_of_the_package_is_under_contract():
     }
     # What is stacked is shown by rows of another shape; tests/equivalence/test_stack.py trains it.
     assert exported - {"stacked"} == {name.split()[0] for name in SCENARIOS}
-    assert len(SCENARIOS) == 7
+    assert len(SCENARIOS) == 8
     assert {name.split()[-1] for name in SCENARIOS if "split" in name} == {increment.value for increment in Increment}
 
 

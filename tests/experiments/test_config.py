@@ -28,6 +28,7 @@ TOLD = Permuted(boundaries=True)
 CONFIGS = [
     *(preset(name) for name in PRESETS),
     Config(scenario=Sequence(("a.npz", "b.csv"), shared_head=False)),
+    Config(scenario=Sequence(("mnist", "usps"), samples=(2000, 1800), image_side=28)),
     Config(scenario=Split(increment=Increment.TASK, boundaries=True), norm=NormPolicy(scope=Scope.PER_TASK)),
     Config(scenario=Split("cifar-10", tasks=2, grouping=Grouping.VEHICLES_ANIMALS)),
     Config(scenario=Stream(parts=3), method=Method.JOINT, optimizer=Optimizer(metaplasticity=(0.0, 1.5, 2.0))),
@@ -99,7 +100,9 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         (lambda: Network(Family.REAL_MLP, dropout=0.5), "only binary nets have it"),
         (lambda: Network(init_width=0.0), "expected a width > 0"),
         (lambda: Permuted(tasks=0), "expected tasks >= 1"),
-        (lambda: Sequence(("mnist",)), "expected number of data sets >= 2"),
+        (lambda: Sequence(()), "expected number of data sets >= 1"),
+        (lambda: Sequence(samples=(10,)), "expected one number of samples per data set, got 1 for 2"),
+        (lambda: Sequence(samples=(10, 0)), "expected samples >= 1, got 0"),
         (lambda: Split(tasks=0), "expected tasks >= 1"),
         (lambda: Stream(parts=0), "expected parts >= 1"),
         (lambda: Running(checkpoint_every=0), "expected checkpoint_every >= 1"),

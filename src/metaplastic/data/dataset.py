@@ -1,10 +1,11 @@
 """The values that the data room hands on: samples, and data sets made of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,39 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, without the sample dimension."""
         return tuple(self.train.inputs.shape[1:])
+
+    def padded(self, side: int) -> "Dataset":
+        """Surround images with zeros, so that sets of different sizes can be learned in one sequence.
+
+        Args:
+            side: Height and width of the images when padded, in pixels. The image is in the middle; where that cannot
+                be, one pixel nearer to the upper left.
+
+        Returns:
+            The same data set of larger images; itself where they have that size.
+
+        Raises:
+            ValueError: When inputs are no images `[..., height, width]`, or larger ones.
+
+        Example:
+            >>> from metaplastic.data import load
+            >>> load("digits").padded(12).input_shape
+            (12, 12)
+
+        References:
+            Laborieux et al. 2021: USPS, padded by 6 pixels on each side to the 28 x 28 of MNIST.
+        """
+        if len(self.input_shape) < 2 or max(self.input_shape[-2:]) > side:
+            raise ValueError(
+                f"expected images of at most {side} x {side} pixels to pad, got inputs of shape {self.input_shape} in "
+                f"{self.name!r}; pad to the size of the largest"
+            )
+        height, width = (side - size for size in self.input_shape[-2:])
+        if height == width == 0:
+            return self
+        margins = (width // 2, width - width // 2, height // 2, height - height // 2)
+        train, test = (Samples(functional.pad(part.inputs, margins), part.labels) for part in (self.train, self.test))
+        return replace(self, train=train, test=test)
 
 
 def samples(inputs: Shaped[Tensor, "samples ..."], labels: Tensor) -> Samples:

@@ -64,11 +64,15 @@ def build_scenario(config: ScenarioConfig, seed: int, data_dir: Path | None = No
         The scenario.
 
     Raises:
-        ValueError: When the classes cannot be divided into as many tasks.
+        ValueError: When the classes cannot be divided into as many tasks, or there are not as many samples.
     """
     if isinstance(config, Sequence):
         datasets = [load(name, data_dir) for name in config.data]
-        return sequence(datasets, shared_head=config.shared_head, announced=config.announced)
+        if config.image_side is not None:
+            datasets = [dataset.padded(config.image_side) for dataset in datasets]
+        return sequence(
+            datasets, samples=config.samples, seed=seed, shared_head=config.shared_head, announced=config.announced
+        )
     dataset = load(config.data, data_dir)
     if isinstance(config, Permuted):
         return permuted(

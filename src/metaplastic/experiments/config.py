@@ -45,19 +45,30 @@ class Sequence:
     """Several data sets one after the other.
 
     Args:
-        data: Names or paths of the data sets, in order.
+        data: Names or paths of the data sets, in order; one alone is what a sequence is compared with.
+        samples: Number of training samples drawn from each data set; empty takes all.
+        image_side: Height and width to which images are padded with zeros; None leaves them as they are.
         shared_head: Whether all answer with the same outputs.
         boundaries: Announce task boundaries in training.
         task_at_test: Tell the task at test.
     """
 
     data: tuple[str, ...] = ("mnist", "fashion-mnist")
+    samples: tuple[int, ...] = ()
+    image_side: int | None = None
     shared_head: bool = True
     boundaries: bool = False
     task_at_test: bool = False
 
     def __post_init__(self) -> None:
-        _at_least("number of data sets", len(self.data), 2)
+        _at_least("number of data sets", len(self.data), 1)
+        if self.samples and len(self.samples) != len(self.data):
+            raise ValueError(
+                f"expected one number of samples per data set, got {len(self.samples)} for {len(self.data)}; give none "
+                "for all samples"
+            )
+        for count in self.samples:
+            _at_least("samples", count, 1)
 
     @property
     def announced(self) -> Announced:
