@@ -14,7 +14,7 @@ from metaplastic.data import Dataset, Samples
 from metaplastic.scenarios import Increment, Scenario, interleaved, permuted, sequence, split, stream
 
 
-def marked(name="marked", first=0, train=26, test=13, classes=4):
+def marked(name="marked", first=0, train=26, test=13, classes=4, offset=0.0):
     """Images that differ by the number that their pixels add up to, whatever their order."""
 
     def part(start, count):
@@ -23,7 +23,7 @@ def marked(name="marked", first=0, train=26, test=13, classes=4):
         inputs[:, 0, 0], inputs[:, 1, 2] = numbers.to(torch.uint8), numbers.to(torch.uint8)
         return Samples(inputs, torch.arange(count) % classes)
 
-    return Dataset(name, part(first, train), part(first + train, test), tuple("abcd"), 1 / 256)
+    return Dataset(name, part(first, train), part(first + train, test), tuple("abcd"), 1 / 256, offset)
 
 
 GROUPS = [(3, 0), (1, 2)]
@@ -165,3 +165,20 @@ def test_what_is_announced_is_what_may_be_asked(name):
 def test_moving_to_where_it_is_changes_nothing(name):
     scenario = SCENARIOS[name](0)
     assert fingerprint(scenario.to(torch.device("cpu"))) == fingerprint(scenario)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda data: permuted(data, tasks=2),
+        lambda data: sequence([data, data], samples=(20, 10)),
+        lambda data: split(data, GROUPS, Increment.DOMAIN),
+        lambda data: stream(data, 4),
+    ],
+)
+def test_every_view_shows_the_offset_of_its_data(build):
+    plain, signed = build(marked()), build(marked(offset=-1 / 512))
+    for one, other in zip((*plain.tasks, *plain.tests), (*signed.tasks, *signed.tests), strict=True):
+        assert torch.equal(everything(other.view)[0], everything(one.view)[0] - 1 / 512)
+        assert torch.equal(everything(other.view)[1], everything(one.view)[1])
+    assert (plain.unit_of_bytes, signed.unit_of_bytes) == (1 / 256, None)

@@ -305,6 +305,19 @@ def test_other_networks_are_sped_up_as_far_as_they_allow(scenario, caplog, net, 
     assert expected in caplog.records[-1].getMessage()
 
 
+def test_inputs_of_two_signs_are_not_shown_as_bytes_and_give_the_same_logits():
+    scenario = mp.permuted(mp.load("digits").two_signed(), tasks=1)
+    net = mp.BinaryMLP([64, 16, 10], norm="layer", binarize_input=True)
+    inputs = scenario.tasks[0].view.batch(torch.arange(50))[0]
+    expected = net(inputs)
+    with accelerated(net, adam(net), scenario, Engine.FAST) as chosen:
+        assert not chosen.bytes
+        assert chosen.integer_layers == 2
+        assert chosen.shown(scenario) is scenario
+        assert torch.equal(net(inputs), expected)
+    assert not torch.equal(net(inputs.abs()), expected)
+
+
 def test_another_optimizer_gets_gradients_in_float32(scenario):
     net = network()
     optimizer = torch.optim.Adam(net.parameters())

@@ -1,9 +1,12 @@
 """From a configuration to what it describes."""
 
 import pytest
+import torch
 
-from metaplastic.experiments.build import build_scenario
-from metaplastic.experiments.config import Sequence
+from metaplastic.experiments.build import build_network, build_scenario
+from metaplastic.experiments.config import Config, Family, Network, Permuted, Sequence, Split, Stream
+from metaplastic.experiments.run import make_trial
+from metaplastic.nn import BinaryConv2d, BinaryLinear, binarize
 
 
 def test_a_sequence_takes_as_many_padded_samples_as_it_says():
@@ -18,3 +21,41 @@ def test_a_sequence_takes_as_many_padded_samples_as_it_says():
 def test_more_samples_than_a_data_set_has_are_refused():
     with pytest.raises(ValueError, match="expected from 1 to 1437 samples of 'digits', got 1438; ask for fewer"):
         build_scenario(Sequence(("digits",), samples=(1438,)), seed=0)
+
+
+IMAGES = [Sequence(("digits",)), Split("digits", tasks=2), Stream("digits", parts=2)]
+CASES = [(scenario, family) for scenario in IMAGES for family in (Family.BINARY_MLP, Family.BINARY_CONV)]
+
+
+@pytest.mark.parametrize(("scenario", "family"), [(Permuted(tasks=1), Family.BINARY_MLP), *CASES])
+def test_a_network_that_binarizes_its_input_is_given_both_signs(scenario, family):
+    network = Network(family, hidden=(8,), channels=(2,), binarize_input=True)
+    trial = make_trial(Config(scenario=scenario, network=network))
+    first = next(module for module in trial.network.modules() if isinstance(module, BinaryLinear | BinaryConv2d))
+    assert first.binarize_input
+    stored = make_trial(Config(scenario=scenario)).scenario
+    for part, plain in zip((*trial.scenario.tasks, *trial.scenario.tests), (*stored.tasks, *stored.tests), strict=True):
+        inputs, pixels = (of.view.batch(torch.arange(50))[0] for of in (part, plain))
+        assert torch.equal(binarize(inputs) > 0, pixels > 0)
+        assert 0.2 < float((inputs < 0).float().mean()) < 0.8
+
+
+def test_a_network_that_does_not_is_given_pixels():
+    trial = make_trial(Config(network=Network(hidden=(8,))))
+    assert not trial.network.layers[0].binarize_input
+    assert trial.scenario.tasks[0].view.batch(torch.arange(50))[0].min() == 0
+
+
+def test_signs_and_zeros_with_ones_differ_by_what_a_normalisation_takes_back_except_at_padded_borders():
+    config = Config(network=Network(Family.BINARY_CONV, hidden=(), channels=(3,), binarize_input=True))
+    scenario = build_scenario(Stream("digits", parts=1), 0, two_signed=True)
+    convolution = build_network(config, scenario).convolutions[0]
+    inputs = scenario.tasks[0].view.batch(torch.arange(50))[0][:, None]
+    ours = convolution(inputs)
+    convolution.binarize_input = False
+    theirs = convolution((inputs > 0).float())
+    expected = 2 * theirs - binarize(convolution.weight).sum((1, 2, 3))[:, None, None]
+    inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+    assert ours.shape == (50, 3, 7, 7)
+    assert torch.equal(ours[inner], expected[inner])
+    assert not torch.equal(ours[..., 0, :], expected[..., 0, :])

@@ -38,6 +38,7 @@ CONFIGS = [
         method=Method.SYNAPTIC_INTELLIGENCE,
         penalty=Penalty(2.0, Weights.HIDDEN, path=Weights.BINARY),
     ),
+    Config(network=Network(Family.BINARY_CONV, hidden=(), binarize_input=True)),
     Config(optimizer=Optimizer(rule=Rule.BEAKERS, beakers=Beakers((0.1, 0.01), (1.0, 2.0), feedback=0.0))),
 ]
 
@@ -98,6 +99,7 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         (lambda: Network(hidden=(16, 0)), "expected width >= 1, got 0"),
         (lambda: Network(dropout=1.0), "expected dropout in"),
         (lambda: Network(Family.REAL_MLP, dropout=0.5), "only binary nets have it"),
+        (lambda: Network(Family.REAL_CONV, binarize_input=True), "expected no binarize_input for 'real-conv', got it"),
         (lambda: Network(init_width=0.0), "expected a width > 0"),
         (lambda: Permuted(tasks=0), "expected tasks >= 1"),
         (lambda: Sequence(()), "expected number of data sets >= 1"),

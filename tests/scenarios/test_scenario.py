@@ -28,14 +28,15 @@ def scenario(view=None, announced=Announced(), **parts):  # noqa: B008
     st.lists(st.integers(0, 6), min_size=5, max_size=5) | st.none(),
     st.permutations(range(3)) | st.none(),
     st.sampled_from([1.0, 1 / 256, 0.5]),
+    st.sampled_from([0.0, -1 / 512]),
 )
-def test_a_view_equals_a_loop_over_samples(rows, permutation, members, labels, scale):
+def test_a_view_equals_a_loop_over_samples(rows, permutation, members, labels, scale, offset):
     data = samples()
 
     def index(values):
         return None if values is None else torch.tensor(values)
 
-    view = IndexView(data, scale, index(permutation), index(members), index(labels))
+    view = IndexView(data, scale, index(permutation), index(members), index(labels), offset)
     assert len(view) == (7 if members is None else 5)
     inputs, shown = view.batch(torch.tensor(rows, dtype=torch.int64))
     assert (inputs.dtype, shown.dtype) == (torch.float32, torch.int64)
@@ -44,7 +45,7 @@ def test_a_view_equals_a_loop_over_samples(rows, permutation, members, labels, s
         stored = row if members is None else members[row]
         pixels = data.inputs[stored].flatten().tolist()
         expected = pixels if permutation is None else [pixels[source] for source in permutation]
-        assert inputs[position].flatten().tolist() == [pixel * scale for pixel in expected]
+        assert inputs[position].flatten().tolist() == [pixel * scale + offset for pixel in expected]
         label = int(data.labels[stored])
         assert shown[position] == (label if labels is None else labels[label])
 
@@ -98,6 +99,22 @@ def test_moving_moves_every_part(monkeypatch):
         assert {tensor.device for tensor in tensors} == {meta}
     assert IndexView(samples()).to(meta).rows is None
     assert (moved.name, moved.classes, moved.tasks[0].name) == ("tiny", 3, "first")
+
+
+def test_bytes_stand_for_inputs_only_where_0_is_shown_as_0():
+    assert IndexView(samples(), 1 / 16).unit_of_bytes == 1 / 16
+    assert IndexView(samples(), 1 / 16, offset=-1 / 32).unit_of_bytes is None
+    assert scenario(IndexView(samples(), offset=0.5)).unit_of_bytes is None
+
+
+def test_what_is_laid_out_is_shown_the_same():
+    view = IndexView(samples(), 0.5, torch.tensor([5, 4, 3, 2, 1, 0]), torch.tensor([6, 0, 3]), offset=-0.25)
+    for one in (view, view.stored()):
+        (expected, labels), (inputs, same) = (v.batch(torch.tensor([2, 0, 1])) for v in (one, one.laid_out()))
+        assert torch.equal(inputs, expected)
+        assert torch.equal(same, labels)
+    assert view.batch(torch.tensor([0]))[0].min() == 36 * 0.5 - 0.25
+    assert view.stored().batch(torch.tensor([0]))[0].dtype is torch.uint8
 
 
 def test_values_are_frozen():

@@ -45,14 +45,19 @@ def test_the_kind_follows_what_is_announced(three):
 
 
 def test_another_shape_is_refused(make):
-    message = r"expected data sets of one shape and scale, got 'a' with \(3, 4\) times .* and 'b' with \(4, 4\) times"
+    message = (
+        r"expected data sets of one shape, scale and offset, got 'a' with \(3, 4\) times .* and 'b' with \(4, 4\) "
+    )
     with pytest.raises(ValueError, match=message):
         sequence([make("a"), make("a"), make("b", shape=(4, 4))])
 
 
 def test_another_scale_is_refused(make):
-    with pytest.raises(ValueError, match=r"'a' with \(3, 4\) times 0.5 and 'b' with \(3, 4\) times 1.0; pad the i"):
+    message = r"'a' with \(3, 4\) times 0.5 plus 0.0 and 'b' with \(3, 4\) times 1.0 plus 0.0; pad the images \(Data"
+    with pytest.raises(ValueError, match=message):
         sequence([make("a", scale=0.5), make("b", scale=1.0)])
+    with pytest.raises(ValueError, match=r"times 0.5 plus 0.0 and .* times 0.5 plus -0.25; pad the images"):
+        sequence([make("a", scale=0.5), make("b", scale=0.5).two_signed()])
 
 
 def test_no_data_set_is_refused():

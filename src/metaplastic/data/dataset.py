@@ -48,6 +48,7 @@ class Dataset:
         scale: What an entry of `inputs` is multiplied by before a network sees it. For images it is a power of two
             (1/256 for bytes), so that every sum of pixels with signs is exact in float32 whatever the order of
             summation, and predictions cannot depend on how a test set is cut into batches.
+        offset: What is added after that; see `two_signed`.
 
     Raises:
         ValueError: When a label is outside `class_names`, or train and test inputs differ in shape.
@@ -61,6 +62,7 @@ class Dataset:
     test: Samples
     class_names: tuple[str, ...] = field(repr=False)
     scale: float = 1.0
+    offset: float = 0.0
 
     def __post_init__(self) -> None:
         if self.train.inputs.shape[1:] != self.test.inputs.shape[1:]:
@@ -117,6 +119,42 @@ class Dataset:
         margins = (width // 2, width - width // 2, height // 2, height - height // 2)
         train, test = (Samples(functional.pad(part.inputs, margins), part.labels) for part in (self.train, self.test))
         return replace(self, train=train, test=test)
+
+    def two_signed(self) -> "Dataset":
+        r"""Show inputs with two signs, for a network that computes with the signs of its input.
+
+        .. math:: x = s \, (k - 1/2), \qquad \mathrm{sign}(x) = -1 \text{ if } k = 0 \text{ else } +1
+
+        with :math:`k` a byte as it is stored and :math:`s` the `scale`. Pixels are never negative and sign(0) = +1, so
+        without the offset of half a step such a network would see +1 everywhere.
+
+        Returns:
+            The same data set with an offset; inputs that are no bytes are left as they are if they have two signs.
+
+        Raises:
+            ValueError: When inputs are no bytes and none is negative: what is to count as dark is not known.
+
+        Example:
+            >>> import torch
+            >>> pixels = Samples(torch.tensor([[0, 1, 255]], dtype=torch.uint8), torch.tensor([0]))
+            >>> data = Dataset("tiny", pixels, pixels, ("a",), scale=1 / 256).two_signed()
+            >>> (pixels.inputs * data.scale + data.offset).sign().tolist()
+            [[-1.0, 1.0, 1.0]]
+
+        Deviation from the authors' code: there the signs :math:`x` of one-channel pixels are {0, 1}, because sign(0) =
+        0. Ours are :math:`2 x - 1`, which a layer turns from :math:`y` into :math:`2 y - \sum w`, and a normalisation
+        over samples takes that back. Two differences are left: where a convolution pads with zeros, theirs are
+        background and ours are between background and ink; and a normalisation of each sample by itself does not take
+        :math:`\sum w` back.
+        """
+        if self.train.inputs.dtype is torch.uint8:
+            return replace(self, offset=-self.scale / 2)
+        if not bool((self.train.inputs < 0).any()):
+            raise ValueError(
+                f"expected inputs of two signs, or bytes, for a network that computes with their signs, got none below "
+                f"0 in {self.name!r}; subtract what lies between dark and bright, or do not binarize the input"
+            )
+        return self
 
 
 def samples(inputs: Shaped[Tensor, "samples ..."], labels: Tensor) -> Samples:

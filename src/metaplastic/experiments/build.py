@@ -52,28 +52,37 @@ from metaplastic.scenarios import Scenario, class_groups, permuted, sequence, sp
 from metaplastic.seeding import Purpose, generator
 
 
-def build_scenario(config: ScenarioConfig, seed: int, data_dir: Path | None = None) -> Scenario:
+def build_scenario(
+    config: ScenarioConfig, seed: int, data_dir: Path | None = None, *, two_signed: bool = False
+) -> Scenario:
     """Load the data and make the tasks.
 
     Args:
         config: What is learned.
         seed: Seed of what the scenario draws.
         data_dir: Where the data lie; None looks where `load` looks.
+        two_signed: Whether inputs are shown with two signs, for a network that binarizes them.
 
     Returns:
         The scenario.
 
     Raises:
-        ValueError: When the classes cannot be divided into as many tasks, or there are not as many samples.
+        ValueError: When the classes cannot be divided into as many tasks, there are not as many samples, or inputs
+            cannot be shown with two signs.
     """
+
+    def loaded(name: str) -> Dataset:
+        dataset = _shown(load(name, data_dir), config)
+        return dataset.two_signed() if two_signed else dataset
+
     if isinstance(config, Sequence):
-        datasets = [load(name, data_dir) for name in config.data]
+        datasets = [loaded(name) for name in config.data]
         if config.image_side is not None:
             datasets = [dataset.padded(config.image_side) for dataset in datasets]
         return sequence(
             datasets, samples=config.samples, seed=seed, shared_head=config.shared_head, announced=config.announced
         )
-    dataset = load(config.data, data_dir)
+    dataset = loaded(config.data)
     if isinstance(config, Permuted):
         return permuted(
             dataset,
@@ -84,13 +93,15 @@ def build_scenario(config: ScenarioConfig, seed: int, data_dir: Path | None = No
         )
     if isinstance(config, Split):
         groups = class_groups(dataset, config.tasks, config.grouping)
-        return split(_shown(dataset, config.features), groups, config.increment, announced=config.announced)
+        return split(dataset, groups, config.increment, announced=config.announced)
     return stream(dataset, config.parts, seed=seed)
 
 
-def _shown(dataset: Dataset, features: Features) -> Dataset:
+def _shown(dataset: Dataset, config: ScenarioConfig) -> Dataset:
     """Show a network the images of a data set, or features of them; the same in every run."""
-    return dataset if features is Features.PIXELS else normalised_samples(random_convolutional_features(dataset))
+    if isinstance(config, Split) and config.features is Features.RANDOM:
+        return normalised_samples(random_convolutional_features(dataset))
+    return dataset
 
 
 def build_network(config: Config, scenario: Scenario) -> torch.nn.Module:
@@ -124,7 +135,14 @@ def _drawn_network(config: Config, scenario: Scenario) -> torch.nn.Module:
     initialization = net.initialization()
     sizes = [torch.Size(scenario.input_shape).numel(), *net.hidden, scenario.classes]
     if net.family is Family.BINARY_MLP:
-        return BinaryMLP(sizes, config.norm, dropout=net.dropout, initialization=initialization, generator=source)
+        return BinaryMLP(
+            sizes,
+            config.norm,
+            binarize_input=net.binarize_input,
+            dropout=net.dropout,
+            initialization=initialization,
+            generator=source,
+        )
     if net.family is Family.REAL_MLP:
         return RealMLP(sizes, config.norm, activation=net.activation, initialization=initialization, generator=source)
     image = _image_shape(scenario)
@@ -145,6 +163,7 @@ def _drawn_network(config: Config, scenario: Scenario) -> torch.nn.Module:
         net.hidden,
         scenario.classes,
         config.norm,
+        binarize_input=net.binarize_input,
         dropout=net.dropout,
         initialization=initialization,
         generator=source,

@@ -166,6 +166,8 @@ class Network:
         hidden: Widths of the fully connected hidden layers, all >= 1.
         channels: Channels of the convolutions of `binary-conv` and `real-conv`.
         activation: Activation of real-valued networks.
+        binarize_input: Let the first layer of a binary network compute with the signs of its input: -1 for pixels that
+            are 0, +1 for all others.
         dropout: Probability that a fully connected hidden unit is silenced in training, in [0, 1).
         distribution: What hidden weights are drawn from.
         init_width: Width of that distribution, > 0.
@@ -177,6 +179,7 @@ class Network:
     hidden: tuple[int, ...] = (1024, 1024)
     channels: tuple[int, ...] = (12, 20, 30)
     activation: Activation = Activation.RELU
+    binarize_input: bool = False
     dropout: float = 0.0
     distribution: Distribution = Distribution.UNIFORM
     init_width: float = 0.1
@@ -191,6 +194,10 @@ class Network:
         if self.dropout and self.family in (Family.REAL_MLP, Family.REAL_CONV):
             raise ValueError(
                 f"expected dropout 0 for {self.family.value!r}, got {self.dropout}; only binary nets have it"
+            )
+        if self.binarize_input and self.family in (Family.REAL_MLP, Family.REAL_CONV):
+            raise ValueError(
+                f"expected no binarize_input for {self.family.value!r}, got it; only binary nets compute with signs"
             )
         self.initialization()
 

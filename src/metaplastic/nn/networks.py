@@ -33,7 +33,8 @@ class BinaryMLP(nn.Module):
     Args:
         sizes: Widths from input to output, e.g. `[784, 1024, 1024, 10]`.
         norm: Policy of every normalisation, or the name of its statistics.
-        binarize_input: Whether the first layer computes with the signs of its input.
+        binarize_input: Whether the first layer computes with the signs of its input. Pixels are never negative and
+            sign(0) = +1, so give such a network inputs of both signs, as `Dataset.two_signed` shows them.
         dropout: Probability that a hidden unit is silenced in training, in [0, 1).
         initialization: How hidden weights are drawn.
         generator: Source of randomness for weights and gains.
@@ -138,7 +139,7 @@ class BinaryConvNet(nn.Module):
         classes: Number of outputs.
         norm: Policy of every normalisation, or the name of its statistics.
         binarize_input: Whether the first layer computes with the signs of its input. Pixels are never negative and
-            sign(0) = +1, so give such a network inputs of both signs.
+            sign(0) = +1, so give such a network inputs of both signs, as `Dataset.two_signed` shows them.
         dropout: Probability that a fully connected hidden unit is silenced in training, in [0, 1).
         initialization: How hidden weights are drawn.
         generator: Source of randomness for weights and gains.

@@ -60,7 +60,7 @@ def permuted(
     else:
         orders = [_checked(order, pixels) for order in permutations]
     views = [
-        (IndexView(dataset.train, dataset.scale, order), IndexView(dataset.test, dataset.scale, order))
+        tuple(IndexView(part, dataset.scale, order, offset=dataset.offset) for part in (dataset.train, dataset.test))
         for order in orders
     ]
     names = [f"permutation {index + 1}" for index in range(len(orders))]

@@ -37,7 +37,7 @@ def sequence(
         is announced at test.
 
     Raises:
-        ValueError: When there is no data set, inputs differ in shape or scale, or there are not as many samples.
+        ValueError: When there is no data set, inputs differ in shape, scale or offset, or there are fewer samples.
 
     Example:
         >>> from metaplastic.data import load
@@ -57,11 +57,11 @@ def sequence(
         raise ValueError("expected at least one data set, got none; give them in the order in which they are learned")
     first = datasets[0]
     for other in datasets[1:]:
-        if (other.input_shape, other.scale) != (first.input_shape, first.scale):
+        if (other.input_shape, other.scale, other.offset) != (first.input_shape, first.scale, first.offset):
             raise ValueError(
-                f"expected data sets of one shape and scale, got {first.name!r} with {first.input_shape} times "
-                f"{first.scale} and {other.name!r} with {other.input_shape} times {other.scale}; pad the images "
-                "(Dataset.padded, --image-side) or rescale one"
+                f"expected data sets of one shape, scale and offset, got {first.name!r} with {first.input_shape} times "
+                f"{first.scale} plus {first.offset} and {other.name!r} with {other.input_shape} times {other.scale} "
+                f"plus {other.offset}; pad the images (Dataset.padded, --image-side) or rescale one"
             )
     rows = _drawn(datasets, samples, seed) if samples else [None] * len(datasets)
     heads = [0] * len(datasets) if shared_head else [sum(d.classes for d in datasets[:i]) for i in range(len(datasets))]
@@ -72,11 +72,11 @@ def sequence(
     return Scenario(
         name=" then ".join(portion + data.name for portion, data in zip(portions, datasets, strict=True)),
         tasks=tuple(
-            Task(name, IndexView(data.train, data.scale, rows=chosen, labels=shown), tests=(index,))
+            Task(name, IndexView(data.train, data.scale, rows=chosen, labels=shown, offset=data.offset), tests=(index,))
             for index, (name, data, shown, chosen) in parts
         ),
         tests=tuple(
-            Test(name, IndexView(data.test, data.scale, labels=shown), task=index)
+            Test(name, IndexView(data.test, data.scale, labels=shown, offset=data.offset), task=index)
             for index, (name, data, shown, _) in parts
         ),
         announced=announced,

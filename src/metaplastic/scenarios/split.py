@@ -119,7 +119,7 @@ def split(
 
     def views(samples: Samples) -> list[IndexView]:
         return [
-            IndexView(samples, dataset.scale, rows=_rows(samples, group), labels=labels)
+            IndexView(samples, dataset.scale, rows=_rows(samples, group), labels=labels, offset=dataset.offset)
             for group, labels in zip(groups, shown, strict=True)
         ]
 

@@ -40,10 +40,14 @@ def stream(dataset: Dataset, parts: int, *, seed: int = 0) -> Scenario:
     return Scenario(
         name=f"{dataset.name} in {parts} parts",
         tasks=tuple(
-            Task(f"part {index + 1}", IndexView(dataset.train, dataset.scale, rows=rows), tests=(0,))
+            Task(
+                f"part {index + 1}",
+                IndexView(dataset.train, dataset.scale, rows=rows, offset=dataset.offset),
+                tests=(0,),
+            )
             for index, rows in enumerate(order.tensor_split(parts))
         ),
-        tests=(Test(dataset.name, IndexView(dataset.test, dataset.scale)),),
+        tests=(Test(dataset.name, IndexView(dataset.test, dataset.scale, offset=dataset.offset)),),
         announced=Announced(),
         classes=dataset.classes,
         input_shape=dataset.input_shape,

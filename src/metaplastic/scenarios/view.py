@@ -38,6 +38,7 @@ class IndexView:
         permutation: `[pixels]`: where each pixel of the shown input is taken from; None leaves images as they are.
         rows: `[view]`: which samples belong to the view; None means all.
         labels: `[classes]`: the label shown for each stored one; None leaves labels as they are.
+        offset: What is added to every scaled entry.
     """
 
     samples: Samples
@@ -45,6 +46,7 @@ class IndexView:
     permutation: Int64[Tensor, " pixels"] | None = None
     rows: Int64[Tensor, " view"] | None = None
     labels: Int64[Tensor, " classes"] | None = None
+    offset: float = 0.0
 
     def __len__(self) -> int:
         return len(self.samples) if self.rows is None else len(self.rows)
@@ -66,12 +68,26 @@ class IndexView:
             inputs = inputs.flatten(1)[:, self.permutation]
         if self.labels is not None:
             labels = self.labels[labels]
-        return inputs if self.scale is None else inputs.to(torch.float32) * self.scale, labels
+        return self.as_shown(inputs), labels
+
+    def as_shown(self, stored: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "batch ..."]:
+        """Scale inputs as the view shows them.
+
+        Args:
+            stored: `[batch, ...]`: inputs as they are stored.
+
+        Returns:
+            The same in float32 unless they are shown as stored.
+        """
+        if self.scale is None:
+            return stored
+        scaled = stored.to(torch.float32) * self.scale
+        return scaled + self.offset if self.offset else scaled
 
     @property
     def unit_of_bytes(self) -> float | None:
-        """What one step of a byte is worth to a network; None where inputs are not stored as bytes."""
-        return self.scale if self.samples.inputs.dtype is torch.uint8 else None
+        """What one step of a byte is worth to a network; None where inputs are not bytes, or 0 is not shown as 0."""
+        return self.scale if self.samples.inputs.dtype is torch.uint8 and not self.offset else None
 
     def stored(self) -> "IndexView":
         """Return the view with inputs shown as they are stored, not scaled."""
@@ -80,7 +96,7 @@ class IndexView:
     def laid_out(self) -> "IndexView":
         """Return the same view of a copy of its samples that lies as it shows them."""
         inputs, labels = replace(self, scale=None).batch(torch.arange(len(self)))
-        return IndexView(Samples(inputs, labels), self.scale)
+        return IndexView(Samples(inputs, labels), self.scale, offset=self.offset)
 
     def to(self, device: torch.device) -> "IndexView":
         """Move the view; tensors that are already there are not copied.
