@@ -90,6 +90,30 @@ def test_a_configuration_of_an_earlier_run_can_be_changed_and_run(capsys, tmp_pa
     assert second.network == first.network
 
 
+@pytest.mark.parametrize(
+    ("preset", "flags"),
+    [
+        ("fashion-stream", ["--augment", "flip-and-crop-or-rotate", "--binarize-input"]),
+        ("mnist-fashion", ["--samples", "--image-side", "--binarize-input"]),
+    ],
+)
+def test_help_of_a_preset_names_the_fields_of_its_scenario(capsys, preset, flags):
+    status, out, _ = said(capsys, "run", preset, "--help")
+    assert status == 0
+    assert all(flag in out for flag in flags)
+
+
+def test_fields_of_data_reach_the_run(capsys, tmp_path):
+    words = [*TINY, "--data", "digits", "--parts", 2, "--augment", "flip-and-crop", "--binarize-input"]
+    assert said(capsys, "run", "fashion-stream", *words, "--out", tmp_path / "run")[0] == 0
+    config = Record(tmp_path / "run").config
+    assert (config.scenario.augment, config.network.binarize_input) == ("flip-and-crop", True)
+    words = [*TINY, "--data", "digits", "digits", "--samples", 60, 50, "--image-side", 10]
+    assert said(capsys, "run", "mnist-fashion", *words, "--out", tmp_path / "other")[0] == 0
+    scenario = Record(tmp_path / "other").config.scenario
+    assert (scenario.samples, scenario.image_side) == ((60, 50), 10)
+
+
 def test_an_existing_folder_is_refused_and_kept(capsys, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     status, _, err = said(capsys, "run", "permuted-digits", *TINY, "--out", tmp_path)

@@ -21,6 +21,8 @@ class Purpose(enum.StrEnum):
     """Training samples of a data set that are learned, where not all are."""
     CALIBRATION = "calibration"
     """Training samples that normalisation statistics are taken from."""
+    AUGMENTATION = "augmentation"
+    """How training images are moved in an epoch."""
     FISHER = "fisher"
     """Training samples, and their labels, that a Fisher information is estimated from."""
     SHUFFLE = "shuffle"

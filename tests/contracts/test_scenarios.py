@@ -35,9 +35,10 @@ SCENARIOS = {
     "split by domain": lambda seed: split(marked(), GROUPS, Increment.DOMAIN),
     "split by class": lambda seed: split(marked(), GROUPS, Increment.CLASS),
     "stream": lambda seed: stream(marked(), 4, seed=seed),
+    "stream augmented": lambda seed: stream(marked(), 4, seed=seed, augment="flip-and-crop-or-rotate"),
     "interleaved": lambda seed: interleaved(permuted(marked(), tasks=3, seed=seed)),
 }
-SEEDED = {"permuted", "sequence of samples", "stream", "interleaved"}
+SEEDED = {"permuted", "sequence of samples", "stream", "stream augmented", "interleaved"}
 every_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
 
@@ -48,7 +49,8 @@ def everything(view):
 def fingerprint(scenario):
     """A hash of all that a learner could see of a scenario."""
     digest = hashlib.sha256(repr((scenario.name, scenario.announced, scenario.classes, scenario.kind)).encode())
-    for part in (*scenario.tasks, *scenario.tests):
+    epochs = [task.in_epoch(epoch) for task in scenario.tasks for epoch in (0, 1)]
+    for part in (*scenario.tasks, *scenario.tests, *epochs):
         inputs, labels = everything(part.view)
         digest.update(repr((part.name, part.outputs, tuple(inputs.shape))).encode())
         digest.update(inputs.numpy().tobytes())
@@ -70,7 +72,7 @@ def test_every_builder_of_the_package_is_under_contract():
     }
     # What is stacked is shown by rows of another shape; tests/equivalence/test_stack.py trains it.
     assert exported - {"stacked"} == {name.split()[0] for name in SCENARIOS}
-    assert len(SCENARIOS) == 8
+    assert len(SCENARIOS) == 9
     assert {name.split()[-1] for name in SCENARIOS if "split" in name} == {increment.value for increment in Increment}
 
 
@@ -134,13 +136,22 @@ def test_batches_have_the_declared_type_and_shape(name, rows):
 
 
 @every_scenario
+def test_an_epoch_shows_the_samples_of_the_task_with_their_labels(name):
+    for task in SCENARIOS[name](0).tasks:
+        shown = task.in_epoch(2)
+        assert (shown.name, shown.outputs, shown.tests) == (task.name, task.outputs, task.tests)
+        assert torch.equal(everything(shown.view)[1], everything(task.view)[1])
+        assert torch.equal(everything(shown.view)[0], everything(task.view)[0]) == (name != "stream augmented")
+
+
+@every_scenario
 def test_tasks_name_the_tests_that_measure_them(name):
     scenario = SCENARIOS[name](0)
     for index, task in enumerate(scenario.tasks):
         assert len(set(task.tests)) == len(task.tests) > 0
         for test in task.tests:
             assert scenario.tests[test].outputs == task.outputs
-            if name not in {"stream", "interleaved"}:
+            if name not in {"stream", "stream augmented", "interleaved"}:
                 assert scenario.tests[test].task == index
     assert {test for task in scenario.tasks for test in task.tests} == set(range(len(scenario.tests)))
 

@@ -318,6 +318,19 @@ def test_inputs_of_two_signs_are_not_shown_as_bytes_and_give_the_same_logits():
     assert not torch.equal(net(inputs.abs()), expected)
 
 
+def test_augmented_images_are_shown_as_bytes_and_give_the_same_logits():
+    scenario = mp.stream(mp.load("digits"), 2, augment="flip-and-crop-or-rotate")
+    net, rows = network(), torch.arange(100)
+    expected = net(scenario.tasks[1].in_epoch(3).view.batch(rows)[0])
+    with accelerated(net, adam(net), scenario, Engine.FAST) as chosen:
+        assert chosen.bytes
+        inputs, labels = chosen.shown(scenario).tasks[1].in_epoch(3).view.batch(rows)
+        assert inputs.dtype is torch.uint8
+        assert torch.equal(net(inputs), expected)
+        assert torch.equal(labels, scenario.tasks[1].view.batch(rows)[1])
+    assert not torch.equal(net(scenario.tasks[1].view.batch(rows)[0]), expected)
+
+
 def test_another_optimizer_gets_gradients_in_float32(scenario):
     net = network()
     optimizer = torch.optim.Adam(net.parameters())

@@ -11,7 +11,7 @@ from metaplastic.experiments import Config, Record, Stack, can_stack, run, run_s
 from metaplastic.experiments.config import Network, Optimizer, Permuted, Reset, Running, Split, Stream
 from metaplastic.learners import Engine, NonFiniteLossError
 from metaplastic.nn import GainInit, NormPolicy, Precision, Scope, StackedMLP, Statistics
-from metaplastic.scenarios import stacked
+from metaplastic.scenarios import Augmentation, stacked
 
 SEEDS = (3, 0, 8)
 
@@ -59,6 +59,18 @@ def test_every_member_ends_with_the_bits_it_has_alone(tmp_path, precision):
             if "loss" in ours:
                 assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-6)
         assert result.metrics[0]["engine"] == alone.metrics[0]["engine"] | {"members": 3}
+
+
+def test_every_member_sees_its_own_augmented_images(tmp_path):
+    whole = replace(
+        config(NormPolicy(statistics=Statistics.LAYER), Engine.FAST, Precision.EXACT),
+        scenario=Stream("digits", parts=2, augment=Augmentation.FLIP_AND_CROP),
+        optimizer=Optimizer(metaplasticity=(8.0,)),
+        epochs=1,
+    )
+    together = run_seeds(whole, SEEDS, tmp_path / "stack", stack=True)
+    for seed, result in zip(SEEDS, together, strict=True):
+        assert same(result, run(replace(whole, seed=seed), tmp_path / f"alone{seed}"))
 
 
 def first_step(seed, norm, engine, members):

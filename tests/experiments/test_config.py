@@ -21,7 +21,7 @@ from metaplastic.experiments.config import (
 from metaplastic.learners import Weights
 from metaplastic.nn import NormPolicy, Scope, Statistics
 from metaplastic.optim import Beakers
-from metaplastic.scenarios import Grouping, Increment
+from metaplastic.scenarios import Augmentation, Grouping, Increment
 
 TOLD = Permuted(boundaries=True)
 
@@ -38,6 +38,7 @@ CONFIGS = [
         method=Method.SYNAPTIC_INTELLIGENCE,
         penalty=Penalty(2.0, Weights.HIDDEN, path=Weights.BINARY),
     ),
+    Config(scenario=Stream("cifar-10", parts=20, augment=Augmentation.FLIP_AND_CROP_OR_ROTATE)),
     Config(network=Network(Family.BINARY_CONV, hidden=(), binarize_input=True)),
     Config(optimizer=Optimizer(rule=Rule.BEAKERS, beakers=Beakers((0.1, 0.01), (1.0, 2.0), feedback=0.0))),
 ]
@@ -72,6 +73,7 @@ def test_a_number_stands_for_a_list_of_one_and_an_int_for_a_float():
         ),
         ('{"scenario": {"kind": "permutd"}}', "unknown kind of config.scenario 'permutd'; did you mean 'permuted'"),
         ('{"scenario": {"tasks": 3}}', "unknown kind of config.scenario 'None'"),
+        ('{"scenario": {"kind": "stream", "augment": "flop"}}', "augment 'flop'; did you mean 'flip'"),
         ('{"epochs": 0}', "expected epochs >= 1, got 0"),
         ('{"optimizer": {"beakers": {"conductances": [0.1]}}}', "got 1 conductances and 4 cross-sections"),
         ('{"optimizer": {"beakers": {"feedbak": 0}}}', "unknown field of config.optimizer.beakers 'feedbak'; did you"),

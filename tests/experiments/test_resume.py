@@ -12,7 +12,17 @@ import pytest
 
 RUNS = {
     "per task": ["permuted-digits", "--tasks", "3"],
-    "stream": ["fashion-stream", "--data", "digits", "--parts", "3", "--batch-size", "32"],
+    "stream": [
+        "fashion-stream",
+        "--data",
+        "digits",
+        "--parts",
+        "3",
+        "--batch-size",
+        "32",
+        "--augment",
+        "flip-and-crop",
+    ],
 }
 SMALL = ["--hidden", "64", "--epochs", "15", "--threads", "1", "--checkpoint-every", "3", "--checkpoint-unit", "step"]
 

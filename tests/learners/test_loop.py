@@ -80,6 +80,37 @@ def test_learning_equals_a_loop_written_out(statistics):
     assert [event.loss for event in events if event.moment is Moment.EPOCH] == means
 
 
+def images():
+    """The data set of the other tests, its six pixels in two rows."""
+    data = dataset()
+    train, test = (Samples(part.inputs.reshape(-1, 2, 3), part.labels) for part in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
+def augmented():
+    return stream(images(), 2, seed=3, augment="flip-and-crop-or-rotate")
+
+
+@pytest.mark.parametrize("statistics", ["running", "recalibrated"])
+def test_augmented_images_are_learned_epoch_by_epoch_and_statistics_taken_from_images_as_they_are(statistics):
+    schedule = Schedule(epochs=3, batch_size=5, seed=4, calibration_samples=8)
+    net, naive = network(statistics), network(statistics)
+    run(net, augmented(), schedule)
+    optimizer = adam(naive)
+    for index, task in enumerate(augmented().tasks):
+        for epoch in range(3):
+            for rows in schedule.batches(task, index, epoch):
+                inputs, labels = task.view.in_epoch(epoch).batch(rows)
+                optimizer.zero_grad()
+                functional.cross_entropy(naive(inputs), labels).backward()
+                optimizer.step()
+        recalibrate(naive, task.view.batch(schedule.calibration_rows(task, index))[0])
+    assert same_state(net, naive)
+    plain = network(statistics)
+    run(plain, stream(images(), 2, seed=3), schedule)
+    assert not same_state(net, plain)
+
+
 def test_events_come_in_order_and_say_where_training_goes_on():
     events = run(network(), permuted(dataset(), tasks=2), Schedule(epochs=2, batch_size=10))
     expected = []
@@ -139,6 +170,17 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(kind, reset):
         again, other = interrupted(RESUMED[kind], stop, schedule)
         assert same_state(net, other), f"stopped after event {stop}"
         assert list(map(repr, again)) == list(map(repr, events))  # losses too; their text is exact, and knows NaN
+
+
+def test_a_resumed_run_sees_the_same_augmented_images():
+    net, schedule = network("running"), Schedule(epochs=2, batch_size=4)
+    events = run(net, augmented(), schedule)
+    for stop in range(len(events)):
+        other = network("running")
+        optimizer = adam(other)
+        start = list(itertools.islice(learn(other, augmented(), optimizer, schedule=schedule), stop + 1))[-1].position
+        list(learn(other, augmented(), optimizer, schedule=schedule, start=start))
+        assert same_state(net, other), f"stopped after event {stop}"
 
 
 def test_evaluating_between_steps_changes_nothing():

@@ -70,7 +70,7 @@ def chosen(scenario):
 
 
 @given(st.integers(1, 23), st.integers(1, 9), st.integers(-5, 2**40))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_subset_holds_as_many_different_samples_as_asked_for(make, shown, first, second, seed):
     data = [make("a"), make("b", train=9, first_mark=100)]
     scenario = sequence(data, samples=(first, second), seed=seed)

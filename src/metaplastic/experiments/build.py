@@ -94,7 +94,7 @@ def build_scenario(
     if isinstance(config, Split):
         groups = class_groups(dataset, config.tasks, config.grouping)
         return split(dataset, groups, config.increment, announced=config.announced)
-    return stream(dataset, config.parts, seed=seed)
+    return stream(dataset, config.parts, seed=seed, augment=config.augment)
 
 
 def _shown(dataset: Dataset, config: ScenarioConfig) -> Dataset:

@@ -8,7 +8,7 @@ from metaplastic.choices import settle_choices, unknown
 from metaplastic.learners import Engine, FisherKind, Weights
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, Beakers, EpsPlacement
-from metaplastic.scenarios import Announced, Grouping, Increment
+from metaplastic.scenarios import Announced, Augmentation, Grouping, Increment
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,15 @@ class Stream:
     Args:
         data: Name of a data set, or a path to your own.
         parts: Number of parts, >= 1; 1 is ordinary training.
+        augment: How training images are moved at random; tests see them as they are.
     """
 
     data: str = "fashion-mnist"
     parts: int = 60
+    augment: Augmentation = Augmentation.NONE
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         _at_least("parts", self.parts, 1)
 
     @property

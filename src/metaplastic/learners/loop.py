@@ -276,7 +276,7 @@ def _epoch(
     schedule: Schedule,
     at: Position,
 ) -> Iterator[Event]:
-    task = scenario.tasks[at.task]
+    task = scenario.tasks[at.task].in_epoch(at.epoch)
     network.train()
     batches = schedule.batches(task, at.task, at.epoch)
     for rows in batches[at.step :]:

@@ -1,5 +1,6 @@
 """Data to ordered tasks, with what is announced about them."""
 
+from metaplastic.scenarios.augmentation import Augmentation, AugmentedView
 from metaplastic.scenarios.interleaved import interleaved
 from metaplastic.scenarios.permuted import permuted
 from metaplastic.scenarios.scenario import Announced, Scenario, Task, Test
@@ -11,6 +12,8 @@ from metaplastic.scenarios.view import IndexView, UnionView, View
 
 __all__ = [
     "Announced",
+    "Augmentation",
+    "AugmentedView",
     "Grouping",
     "Increment",
     "IndexView",

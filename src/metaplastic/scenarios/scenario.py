@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from metaplastic.scenarios.view import IndexView, View, common_unit, stored
+from metaplastic.scenarios.view import IndexView, View, common_unit, in_epoch, stored
 
 LAID_OUT_BYTES = 2**28
 """Memory that tests may take to lie in the order in which they are shown."""
@@ -58,6 +58,17 @@ class Task:
     view: View
     outputs: tuple[int, ...] | None = None
     tests: tuple[int, ...] = ()
+
+    def in_epoch(self, epoch: int) -> "Task":
+        """Show the samples as they are learned in an epoch.
+
+        Args:
+            epoch: Index of the epoch.
+
+        Returns:
+            The same task; its samples are augmented where the scenario says so.
+        """
+        return replace(self, view=in_epoch(self.view, epoch))
 
 
 @dataclass(frozen=True)

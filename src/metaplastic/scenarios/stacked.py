@@ -8,7 +8,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from metaplastic.scenarios.scenario import Scenario, Task, Test
-from metaplastic.scenarios.view import View, common_unit, stored
+from metaplastic.scenarios.view import View, common_unit, in_epoch, stored
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,17 @@ class StackedView:
     def unit_of_bytes(self) -> float | None:
         """What one step of a byte is worth to a network; None where views differ or are not stored as bytes."""
         return common_unit(self.views)
+
+    def in_epoch(self, epoch: int) -> "StackedView":
+        """Return the views as they are shown in an epoch.
+
+        Args:
+            epoch: Index of the epoch.
+
+        Returns:
+            The views as they are shown in it.
+        """
+        return StackedView(tuple(in_epoch(view, epoch) for view in self.views))
 
     def stored(self) -> "StackedView":
         """Return the views with inputs shown as they are stored, not scaled."""

@@ -159,6 +159,17 @@ class UnionView:
         """What one step of a byte is worth to a network; None where views differ or are not stored as bytes."""
         return common_unit(self.views)
 
+    def in_epoch(self, epoch: int) -> "UnionView":
+        """Return the union as it is shown in an epoch.
+
+        Args:
+            epoch: Index of the epoch.
+
+        Returns:
+            The union of the views as they are shown in it.
+        """
+        return UnionView(tuple(in_epoch(view, epoch) for view in self.views))
+
     def stored(self) -> "UnionView":
         """Return the union with inputs shown as they are stored, not scaled."""
         return UnionView(tuple(stored(view) for view in self.views))
@@ -187,6 +198,28 @@ class StoredView(View, Protocol):
     def stored(self) -> View:
         """Return the view with inputs shown as they are stored, not scaled."""
         ...
+
+
+@runtime_checkable
+class ChangingView(View, Protocol):
+    """A view that shows its samples otherwise in every epoch."""
+
+    def in_epoch(self, epoch: int) -> View:
+        """Return the view as it is shown in an epoch; nothing that was shown before may play a part."""
+        ...
+
+
+def in_epoch(view: View, epoch: int) -> View:
+    """Show a view as it is in an epoch.
+
+    Args:
+        view: Any view.
+        epoch: Index of the epoch.
+
+    Returns:
+        The view in that epoch; itself where it does not change.
+    """
+    return view.in_epoch(epoch) if isinstance(view, ChangingView) else view
 
 
 def common_unit(views: Iterable[View]) -> float | None:
