@@ -31,8 +31,6 @@ class Purpose(enum.StrEnum):
     """What a probe of a trained network tries: which synapses it switches, which samples it looks at."""
     FEATURES = "features"
     """Filters of random features."""
-    AUGMENTATION = "augmentation"
-    """Crops of training images, and which of them are mirrored."""
 
 
 def generator(seed: int, purpose: Purpose, *position: int) -> torch.Generator:

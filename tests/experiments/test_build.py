@@ -11,7 +11,7 @@ from metaplastic.nn import BinaryConv2d, BinaryLinear, binarize
 
 def test_a_sequence_takes_as_many_padded_samples_as_it_says():
     config = Sequence(("digits", "digits"), samples=(200, 180), image_side=12)
-    scenario, other = build_scenario(config, seed=1), build_scenario(config, seed=2)
+    scenario, other = (build_scenario(Config(scenario=config, seed=seed)) for seed in (1, 2))
     assert [len(task.view) for task in scenario.tasks] == [200, 180]
     assert [len(test.view) for test in scenario.tests] == [360, 360]
     assert scenario.input_shape == (12, 12)
@@ -20,7 +20,7 @@ def test_a_sequence_takes_as_many_padded_samples_as_it_says():
 
 def test_more_samples_than_a_data_set_has_are_refused():
     with pytest.raises(ValueError, match="expected from 1 to 1437 samples of 'digits', got 1438; ask for fewer"):
-        build_scenario(Sequence(("digits",), samples=(1438,)), seed=0)
+        build_scenario(Config(scenario=Sequence(("digits",), samples=(1438,))))
 
 
 IMAGES = [Sequence(("digits",)), Split("digits", tasks=2), Stream("digits", parts=2)]
@@ -47,8 +47,9 @@ def test_a_network_that_does_not_is_given_pixels():
 
 
 def test_signs_and_zeros_with_ones_differ_by_what_a_normalisation_takes_back_except_at_padded_borders():
-    config = Config(network=Network(Family.BINARY_CONV, hidden=(), channels=(3,), binarize_input=True))
-    scenario = build_scenario(Stream("digits", parts=1), 0, two_signed=True)
+    network = Network(Family.BINARY_CONV, hidden=(), channels=(3,), binarize_input=True)
+    config = Config(scenario=Stream("digits", parts=1), network=network)
+    scenario = build_scenario(config)
     convolution = build_network(config, scenario).convolutions[0]
     inputs = scenario.tasks[0].view.batch(torch.arange(50))[0][:, None]
     ours = convolution(inputs)

@@ -32,6 +32,21 @@ COMMANDS = {
         name: (m, 1e-7, 20, 100, (1024, 1024), False, False, parts)
         for name, m, parts in (("plain", 0, 60), ("metaplastic", 2.5, 60), ("whole", 0, 1))
     },
+    "fig4cd": {
+        name: (m, decay, 240, 20, (), False, False, tasks)
+        for name, m, decay, tasks in (
+            ("c", 1.2, 1e-8, 2),
+            ("d", 1.2, 1e-8, 2),
+            ("mnist-alone", 0, 0, 1),
+            ("usps-alone", 0, 0, 1),
+        )
+    },
+    "fig4ef": {name: (m, 1e-8, 10, 100, (2048,), True, True, 2) for name, m in (("e", 0), ("f", 1.8))},
+    "fig4gh": {name: (m, 0, 20, 20, (2048, 2048), True, False, 2) for name, m in (("g", 0), ("h", 1.3))},
+    "fig5-cifar": {
+        name: (m, 0, 200, 64, (2048, 2048), False, False, parts)
+        for name, m, parts in (("plain", 0, 20), ("metaplastic", 13, 20), ("whole", 0, 1))
+    },
     "fig6ce": {"cde": (1.35, 1e-7, 40, 100, (1024, 1024), False, False, 1)},
 }
 
@@ -53,8 +68,11 @@ def test_a_panel_has_the_settings_of_the_authors_command(name, panel):
         config.norm.scope is Scope.PER_TASK,
         tasks(config.scenario),
     ) == COMMANDS[name][panel]
-    assert config.optimizer.lr == 0.005
-    assert (config.network.distribution.value, config.network.init_width) == ("uniform", 0.1)
+    cifar = name == "fig5-cifar"
+    assert config.optimizer.lr == (1e-4 if cifar else 0.005)
+    assert config.network.distribution.value == ("xavier" if cifar else "uniform")
+    assert config.network.init_width == 0.1
+    assert config.network.dropout == (0.5 if cifar else 0.0)
     assert (config.penalty.strength == 5000.0) == (config.method in (Method.EWC, Method.RANDOM_CONSOLIDATION))
     assert config.penalty.fisher_samples == 5000
 
@@ -69,6 +87,10 @@ def test_the_rest_of_the_table():
     }
     stream = study("fig5-fashion", Size.PAPER).panels["metaplastic"].config.norm
     assert (stream.statistics, stream.affine) == (Statistics.RUNNING, False)
+    channels = {name: panel.config.network.channels for name, panel in study("fig4cd", Size.PAPER).panels.items()}
+    assert (channels["c"], channels["d"], channels["usps-alone"]) == ((12, 20, 30), (10, 15, 20), (6, 10, 15))
+    few = study("fig4cd", Size.PAPER).panels["c"].config
+    assert (few.scenario.samples, few.norm.statistics, few.norm.affine) == ((2000, 1800), Statistics.BATCH, False)
     probe = study("fig6ce", Size.PAPER).panels["cde"]
     assert (probe.counts, probe.draws, probe.samples) == ((1000, 2000, 100), 100, 60_000)
     assert all(panel.config.method is Method.JOINT for name, panel in study("fig3").panels.items() if "inter" in name)

@@ -21,25 +21,50 @@ from metaplastic.experiments import (
     study,
     to_json,
 )
-from metaplastic.experiments.config import Config, Method, Network, Permuted, Running, Sequence, Stream
+from metaplastic.experiments.config import (
+    Config,
+    Family,
+    Features,
+    Method,
+    Network,
+    Permuted,
+    Running,
+    Sequence,
+    Split,
+    Stream,
+)
 from metaplastic.learners import NonFiniteLossError
 from metaplastic.report import compare_each
+from metaplastic.scenarios import Augmentation, Grouping
 
-QUICK = {Permuted: {"data": "digits", "tasks": 2}, Sequence: {"data": ("digits", "digits")}, Stream: {"data": "digits"}}
+QUICK = {
+    Permuted: {"data": "digits", "tasks": 2},
+    Sequence: {"data": ("digits", "digits"), "samples": (), "image_side": 14},
+    Split: {"data": "digits", "grouping": Grouping.IN_ORDER, "features": Features.PIXELS},
+    Stream: {"data": "digits"},
+}
 
 
 FISHER = (Method.EWC, Method.ONLINE_EWC, Method.RANDOM_CONSOLIDATION)
 
 
-def few_parts(config: Config) -> dict[str, int]:
-    return {"parts": min(2, config.scenario.parts)} if isinstance(config.scenario, Stream) else {}
+def few_parts(config: Config) -> dict[str, object]:
+    if not isinstance(config.scenario, Stream):
+        return {}
+    return {"parts": min(2, config.scenario.parts), "augment": Augmentation.NONE}
+
+
+def small(network: Network) -> Network:
+    convolutional = network.family in (Family.BINARY_CONV, Family.BINARY_CIFAR)
+    family = Family.BINARY_CONV if convolutional else network.family
+    return replace(network, family=family, hidden=() if convolutional else (8,), channels=(2, 2), dropout=0.0)
 
 
 def quick(config: Config) -> Config:
     return replace(
         config,
         scenario=replace(config.scenario, **QUICK[type(config.scenario)] | few_parts(config)),
-        network=replace(config.network, hidden=(8,)),
+        network=small(config.network),
         penalty=replace(config.penalty, fisher_samples=20) if config.method in FISHER else config.penalty,
         epochs=1,
         batch_size=200,
@@ -63,7 +88,7 @@ def quick_study(name):
 
 
 def test_the_registry_is_whole():
-    assert len(STUDIES) == 12
+    assert len(STUDIES) == 16
 
 
 @pytest.mark.parametrize("size", Size)

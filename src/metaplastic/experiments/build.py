@@ -52,49 +52,49 @@ from metaplastic.scenarios import Scenario, class_groups, permuted, sequence, sp
 from metaplastic.seeding import Purpose, generator
 
 
-def build_scenario(
-    config: ScenarioConfig, seed: int, data_dir: Path | None = None, *, two_signed: bool = False
-) -> Scenario:
+def build_scenario(config: Config, data_dir: Path | None = None) -> Scenario:
     """Load the data and make the tasks.
 
     Args:
-        config: What is learned.
-        seed: Seed of what the scenario draws.
+        config: The experiment.
         data_dir: Where the data lie; None looks where `load` looks.
-        two_signed: Whether inputs are shown with two signs, for a network that binarizes them.
 
     Returns:
         The scenario.
 
     Raises:
         ValueError: When the classes cannot be divided into as many tasks, there are not as many samples, or inputs
-            cannot be shown with two signs.
+            cannot be shown with two signs to a network that binarizes them.
     """
+    scenario, seed = config.scenario, config.seed
 
     def loaded(name: str) -> Dataset:
-        dataset = _shown(load(name, data_dir), config)
-        return dataset.two_signed() if two_signed else dataset
+        dataset = _shown(load(name, data_dir), scenario)
+        return dataset.two_signed() if config.network.binarize_input else dataset
 
-    if isinstance(config, Sequence):
-        datasets = [loaded(name) for name in config.data]
-        if config.image_side is not None:
-            datasets = [dataset.padded(config.image_side) for dataset in datasets]
-        return sequence(
-            datasets, samples=config.samples, seed=seed, shared_head=config.shared_head, announced=config.announced
-        )
-    dataset = loaded(config.data)
-    if isinstance(config, Permuted):
+    if isinstance(scenario, Sequence):
+        return _sequence(scenario, [loaded(name) for name in scenario.data], seed)
+    dataset = loaded(scenario.data)
+    if isinstance(scenario, Permuted):
         return permuted(
             dataset,
-            config.tasks,
-            seed=seed if config.permutation_seed is None else config.permutation_seed,
-            permute_first=config.permute_first,
-            announced=config.announced,
+            scenario.tasks,
+            seed=seed if scenario.permutation_seed is None else scenario.permutation_seed,
+            permute_first=scenario.permute_first,
+            announced=scenario.announced,
         )
-    if isinstance(config, Split):
-        groups = class_groups(dataset, config.tasks, config.grouping)
-        return split(dataset, groups, config.increment, announced=config.announced)
-    return stream(dataset, config.parts, seed=seed, augment=config.augment)
+    if isinstance(scenario, Split):
+        groups = class_groups(dataset, scenario.tasks, scenario.grouping)
+        return split(dataset, groups, scenario.increment, announced=scenario.announced)
+    return stream(dataset, scenario.parts, seed=seed, augment=scenario.augment)
+
+
+def _sequence(config: Sequence, datasets: list[Dataset], seed: int) -> Scenario:
+    if config.image_side is not None:
+        datasets = [dataset.padded(config.image_side) for dataset in datasets]
+    return sequence(
+        datasets, samples=config.samples, seed=seed, shared_head=config.shared_head, announced=config.announced
+    )
 
 
 def _shown(dataset: Dataset, config: ScenarioConfig) -> Dataset:

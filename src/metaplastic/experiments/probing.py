@@ -96,7 +96,7 @@ class _Probe:
     def __init__(self, folder: Path, data_dir: Path | None) -> None:
         config = Record(folder).config
         device = torch.device(config.running.device)
-        scenario = build_scenario(config.scenario, config.seed, data_dir).to(device)
+        scenario = build_scenario(config, data_dir).to(device)
         self.config, self.task = config, scenario.tasks[0]
         self.start, self.network = (build_network(config, scenario).to(device) for _ in range(2))
         self.network.load_state_dict(load_file(folder / "network.safetensors"))

@@ -197,8 +197,7 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
         The training, at its beginning.
     """
     device = _device(config.running.device)
-    two_signed = config.network.binarize_input
-    scenario = build_scenario(config.scenario, config.seed, data_dir, two_signed=two_signed).to(device)
+    scenario = build_scenario(config, data_dir).to(device)
     network = build_network(config, scenario).to(device)
     return Trial(
         network,

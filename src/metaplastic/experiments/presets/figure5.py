@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
-from metaplastic.experiments.config import Stream
+from metaplastic.experiments.config import Config, Family, Network, Optimizer, Running, Stream
 from metaplastic.experiments.presets.fashion_stream import fashion_stream
 from metaplastic.experiments.presets.published import sized
 from metaplastic.experiments.study import Size, Study, TrainingPanel
+from metaplastic.nn import Distribution, NormPolicy, Statistics
+from metaplastic.scenarios import Augmentation
 
 
 def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
@@ -29,3 +31,32 @@ def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
             )
         )
     return Study("fig5-fashion", size, panels)
+
+
+def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
+    """CIFAR-10 in 20 parts of 2,500, against all of it at once, by a convolutional network.
+
+    Claim (Fig. 5): as for Fashion-MNIST, with m = 13 at a learning rate of 1e-4. The authors' numbers are not
+    available. Their network has 18 million weights, dropout before binarization, Xavier's initialisation, running
+    statistics shared by all parts, 200 epochs per part; every image is mirrored at random, and moved or turned.
+    Deviation: the sign of 0. On a laptop three small convolutions, 32-64-128 channels, and five epochs per part at a
+    learning rate of 1e-3; neither it nor m is tuned for them.
+
+    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`.
+    """
+    small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)
+    full = Network(Family.BINARY_CIFAR, hidden=(2048, 2048), dropout=0.5, distribution=Distribution.XAVIER)
+    panels = {}
+    for name, parts, m in (("plain", 20, 0.0), ("metaplastic", 20, 13.0), ("whole", 1, 0.0)):
+        config = Config(
+            name="fig5-cifar",
+            scenario=Stream("cifar-10", parts=parts, augment=Augmentation.FLIP_AND_CROP_OR_ROTATE),
+            network=sized(size, laptop=small, paper=full),
+            norm=NormPolicy(statistics=Statistics.RUNNING),
+            optimizer=Optimizer(lr=sized(size, laptop=1e-3, paper=1e-4), metaplasticity=(m,)),
+            epochs=sized(size, laptop=5, paper=200),
+            batch_size=64,
+            running=Running(evaluate_epochs=sized(size, laptop=0, paper=10)),
+        )
+        panels[name] = TrainingPanel(config)
+    return Study("fig5-cifar", size, panels)
