@@ -7,10 +7,18 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import metaplastic.learners.sample_gradients as module
 from metaplastic.data import Dataset, Samples
-from metaplastic.learners import Fisher, FisherKind, Shuffled
-from metaplastic.learners import fisher as module
-from metaplastic.nn import BinaryConvNet, BinaryMLP, NormPolicy, RealMLP, Statistics, mnist_usps_blocks, recalibrate
+from metaplastic.learners import ConsolidatedWeights, Fisher, FisherKind, Shuffled, Weights
+from metaplastic.nn import (
+    BinaryConvNet,
+    BinaryMLP,
+    NormPolicy,
+    RealMLP,
+    Statistics,
+    mnist_usps_blocks,
+    recalibrate,
+)
 from metaplastic.scenarios import Task, permuted
 
 PER_SAMPLE = (FisherKind.EXACT, FisherKind.SAMPLED, FisherKind.EMPIRICAL)
@@ -73,11 +81,55 @@ def test_it_does_not_depend_on_how_samples_are_cut_into_chunks(kind, monkeypatch
     net = network()
     parameters = dict(net.named_parameters())
     found = []
-    for elements in (1, 700, 2**24):  # chunks of 1, of a few and of all samples
-        monkeypatch.setattr(module, "_ELEMENTS", elements)
+    for samples in (1, 7, 1000):  # chunks of 1, of a few and of all samples
+        monkeypatch.setattr(module, "_ELEMENTS", samples * 100)
+        monkeypatch.setattr(module, "_SAMPLES", samples)
         found.append(Fisher(kind)(net, parameters, task(), 0))
     same(found[0], found[1])
     same(found[0], found[2])
+
+
+NETWORKS = {
+    "binary": network(),
+    "real": network(RealMLP),
+    "without normalisation": network(RealMLP, Statistics.NONE),
+    "torch's own": nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)),
+}
+
+
+@pytest.mark.parametrize("outputs", [None, (0, 2)])
+@pytest.mark.parametrize("net", NETWORKS.values(), ids=NETWORKS)
+@torch.no_grad()
+def test_outer_products_give_what_written_out_gradients_give(net, outputs):
+    net.eval()
+    parameters = ConsolidatedWeights(net, Weights.HIDDEN).parameters
+    inputs, labels = task(outputs).view.batch(torch.arange(30))
+    weights = torch.rand(30, generator=torch.Generator().manual_seed(1))
+    chosen = module.sample_gradients(net, parameters, outputs, inputs)
+    assert type(chosen) is module.OuterProducts
+    written_out = module.SampleGradients(net, parameters, outputs)
+    same(chosen.squares(inputs, labels, weights), written_out.squares(inputs, labels, weights))
+    assert not any(layer._forward_hooks for layer in net.modules())
+
+
+class Twice(nn.Module):
+    """Uses its layer twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.layer(self.layer(x).relu())
+
+
+def test_other_gradients_are_written_out():
+    """Those of gains and convolutions, of layers that are used twice, and of layers along a sequence."""
+    convolutional = BinaryConvNet((1, 28, 28), mnist_usps_blocks((2, 2, 2)), (), 3, "layer")
+    along = nn.Sequential(nn.Unflatten(1, (3, 2)), nn.Linear(2, 1), nn.Flatten())
+    for net, width in ((network().eval(), 6), (convolutional, 784), (Twice(), 6), (along, 6)):
+        chosen = module.sample_gradients(net, dict(net.named_parameters()), None, torch.rand(2, width))
+        assert type(chosen) is module.SampleGradients
 
 
 def test_sampled_labels_give_the_exact_kind_on_average():

@@ -5,17 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
+from metaplastic.learners.sample_gradients import SampleGradients, sample_gradients
 from metaplastic.nn import evaluating, normalizations
 from metaplastic.scenarios import Task
 from metaplastic.seeding import Purpose, generator
-
-_ELEMENTS = 2**24
-"""Numbers that the per-sample gradients of one chunk may have together."""
 
 
 class FisherKind(enum.StrEnum):
@@ -103,7 +98,7 @@ class Fisher:
         source = generator(self.seed, Purpose.FISHER, index)
         rows = torch.randperm(len(task.view), generator=source)[: self.samples]
         with evaluating(network):
-            gradients = _SampleGradients(network, parameters, task.outputs)
+            gradients = sample_gradients(network, parameters, task.outputs, task.view.batch(rows[:1])[0])
             if self.kind is FisherKind.BATCHED:
                 squares = (gradients.of_batch(*task.view.batch(part)) for part in rows.split(self.batch_size))
                 return _mean(squares, -(-len(rows) // self.batch_size))
@@ -112,16 +107,17 @@ class Fisher:
             return _mean(squares, len(rows))
 
     def _squares(
-        self, gradients: "_SampleGradients", inputs: Tensor, labels: Tensor, source: torch.Generator
+        self, gradients: SampleGradients, inputs: Tensor, labels: Tensor, source: torch.Generator
     ) -> Iterator[dict[str, Tensor]]:
         """Sum the squares over some samples; once, or for the exact kind once per label."""
+        once = torch.ones(len(labels), device=labels.device)
         if self.kind is FisherKind.EMPIRICAL:
-            yield gradients.squares(inputs, labels)
+            yield gradients.squares(inputs, labels, once)
             return
         probabilities = gradients.probabilities(inputs)
         if self.kind is FisherKind.SAMPLED:
             drawn = torch.multinomial(probabilities.cpu(), 1, generator=source).flatten()
-            yield gradients.squares(inputs, drawn.to(labels.device))
+            yield gradients.squares(inputs, drawn.to(labels.device), once)
             return
         for label, weights in enumerate(probabilities.unbind(1)):
             yield gradients.squares(inputs, torch.full_like(labels, label), weights)
@@ -198,47 +194,6 @@ def require_fixed_statistics(network: nn.Module) -> None:
             "expected statistics that do not depend on the batch, got those of the batch under test: gradients of "
             "single samples need fixed ones; use --statistics recalibrated, running or layer"
         )
-
-
-class _SampleGradients:
-    """Gradients of the loss of single samples with respect to some parameters of a network."""
-
-    def __init__(self, network: nn.Module, parameters: Mapping[str, Tensor], outputs: tuple[int, ...] | None) -> None:
-        self.network = network
-        self.parameters = {name: parameter.detach() for name, parameter in parameters.items()}
-        self.outputs = outputs
-        self.chunk = max(1, _ELEMENTS // sum(parameter.numel() for parameter in self.parameters.values()))
-        self._of_each = vmap(grad(self._loss_of_one), in_dims=(None, 0, 0))
-
-    def squares(
-        self, inputs: Shaped[Tensor, "batch ..."], labels: Int64[Tensor, " batch"], weights: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Sum the squared gradients over samples, each weighted by one number."""
-        found = self._of_each(self.parameters, inputs, labels)
-        weights = torch.ones(len(inputs)) if weights is None else weights
-        return {
-            name: torch.einsum("n,n...->...", weights.to(gradient), gradient.square_())
-            for name, gradient in found.items()
-        }
-
-    def of_batch(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Square the gradient of the mean loss."""
-        found = grad(self._loss)(self.parameters, inputs, labels)
-        return {name: gradient.square() for name, gradient in found.items()}
-
-    def probabilities(self, inputs: Tensor) -> Float[Tensor, "batch classes"]:
-        """Say how probable the network takes every label to be."""
-        return self._logits(self.parameters, inputs).softmax(1)
-
-    def _loss_of_one(self, parameters: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
-        return self._loss(parameters, sample[None], label[None])
-
-    def _loss(self, parameters: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(self._logits(parameters, inputs), labels)
-
-    def _logits(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        logits = functional_call(self.network, parameters, (inputs,))
-        return logits if self.outputs is None else logits[:, list(self.outputs)]
 
 
 def _mean(squares: Iterator[dict[str, Tensor]], count: int) -> dict[str, Tensor]:

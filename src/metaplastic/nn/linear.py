@@ -84,13 +84,22 @@ class BinaryLinear(nn.Module):
                 f"expected an input of {self.in_features} features, got shape {tuple(x.shape)}; flatten images to "
                 "[batch, features] first"
             )
+        if self.product is not None and self.product.serves(self.weight, x):
+            return self.product(x)
+        return functional.linear(self.operand(x), binarize(self.weight, self.weight_pseudo_gradient))
+
+    def operand(self, x: Shaped[Tensor, "... in_features"]) -> Float[Tensor, "... in_features"]:
+        """Give what the binary weights are multiplied by.
+
+        Args:
+            x: Input of the layer.
+
+        Returns:
+            Its signs, where the layer binarizes its input; else its values, bytes in the unit that an engine knows.
+        """
         if self.product is not None:
-            if self.product.serves(self.weight, x):
-                return self.product(x)
             x = self.product.as_numbers(x)
-        if self.binarize_input:
-            x = binarize(x, self.input_pseudo_gradient)
-        return functional.linear(x, binarize(self.weight, self.weight_pseudo_gradient))
+        return binarize(x, self.input_pseudo_gradient) if self.binarize_input else x
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to an engine: a copy of the layer is not at work."""
