@@ -200,6 +200,14 @@ def test_the_folder_of_something_else_is_refused_and_kept(tmp_path):
         run_study(replace(small, size=Size.PAPER), (0,), tmp_path / "s", progress=False)
 
 
+def test_features_that_are_not_there_are_asked_for_with_the_command_that_makes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paper = study("fig4ef", Size.PAPER).only(["e"])
+    message = r"expected a file or folder at .*cifar-10-resnet18.npz.*make it by 'python examples/features.py resnet18"
+    with pytest.raises(FileNotFoundError, match=message):
+        run_study(paper, (0,), tmp_path / "s", progress=False)
+
+
 @pytest.mark.parametrize("seeds", [(), (1, 1)])
 def test_no_seed_or_a_seed_twice_is_refused_before_anything_is_written(seeds, tmp_path):
     with pytest.raises(ValueError, match=r"expected different seeds, at least one, got"):

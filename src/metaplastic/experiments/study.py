@@ -121,6 +121,7 @@ class Study:
         name: What the command line knows it by.
         size: How large its runs are.
         panels: What is carried out, by the name of the panel or row.
+        made_by: The command that makes data which are to be had no other way.
 
     Example:
         >>> study = Study("mine", Size.LAPTOP, {"a": QuadraticPanel(2), "b": QuadraticPanel(500)})
@@ -131,6 +132,7 @@ class Study:
     name: str
     size: Size
     panels: Mapping[str, Panel]
+    made_by: str = ""
 
     def only(self, names: Sequence[str]) -> "Study":
         """Leave out other panels.
@@ -194,6 +196,7 @@ def run_study(
 
     Raises:
         ValueError: When there is no seed, or the folder holds something else.
+        FileNotFoundError: When data are missing, with the command that fetches or makes them.
         NonFiniteLossError: When a training diverged; all other panels were carried out before.
     """
     require_seeds(seeds)
@@ -206,6 +209,10 @@ def run_study(
             panel.carry_out(folder / name, seeds, data_dir=data_dir, progress=progress)
         except NonFiniteLossError as error:
             diverged = error
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{error}; make it by '{study.made_by}'" if study.made_by else str(error)
+            ) from error
     if diverged is not None:
         raise diverged
 

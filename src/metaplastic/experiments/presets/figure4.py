@@ -126,7 +126,7 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
     )
     metaplastic = replace(plain, optimizer=replace(plain.optimizer, metaplasticity=(1.8,)))
     panels = {"e": plain, "f": metaplastic, "unannounced": unannounced(metaplastic)}
-    return Study("fig4ef", size, _beside_closed_form(panels, interleaved(plain)))
+    return Study("fig4ef", size, _beside_closed_form(panels, interleaved(plain)), _made_by(size, "cifar-10"))
 
 
 def figure_4gh(size: Size = Size.LAPTOP) -> Study:
@@ -155,7 +155,12 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
         batch_size=sized(size, laptop=100, paper=20),
     )
     metaplastic = replace(plain, optimizer=replace(plain.optimizer, metaplasticity=(1.3,)))
-    return Study("fig4gh", size, _beside_closed_form({"g": plain, "h": metaplastic}, interleaved(plain)))
+    panels = {"g": plain, "h": metaplastic}
+    return Study("fig4gh", size, _beside_closed_form(panels, interleaved(plain)), _made_by(size, "cifar-100"))
+
+
+def _made_by(size: Size, data: str) -> str:
+    return sized(size, laptop="", paper=f"python examples/features.py resnet18 {data} {data}-resnet18.npz")
 
 
 def _beside_closed_form(panels: dict[str, Config], joint: Config) -> dict[str, Panel]:
