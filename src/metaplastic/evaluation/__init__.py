@@ -16,6 +16,8 @@ from metaplastic.evaluation.hidden_weights import (
     layer_report,
     magnitude_range,
 )
+from metaplastic.evaluation.interval import mean_interval, student_quantile
+from metaplastic.evaluation.paired_test import PairedTest, paired_permutation_test
 from metaplastic.evaluation.published_quadratics import high_dimensional_quadratic, two_dimensional_quadratic
 from metaplastic.evaluation.quadratic import (
     Descent,
@@ -42,6 +44,7 @@ __all__ = [
     "LayerDivergence",
     "MagnitudeHistogram",
     "Metric",
+    "PairedTest",
     "QuadraticExperiment",
     "QuadraticResult",
     "QuadraticTask",
@@ -61,10 +64,13 @@ __all__ = [
     "intransigence",
     "layer_report",
     "magnitude_range",
+    "mean_interval",
+    "paired_permutation_test",
     "predict",
     "predicted_switch_losses",
     "rank_correlation",
     "run_quadratic",
+    "student_quantile",
     "summary",
     "switch_losses",
     "switch_signs",
