@@ -1,15 +1,18 @@
 """Records to tables and figures; the only room that draws, and it loads matplotlib only when it does."""
 
 from metaplastic.report.consolidation import consolidation_curves
-from metaplastic.report.figures import accuracy_curves, final_bars
+from metaplastic.report.figures import Band, accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, Group, Run, compare, compare_each
 from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
+from metaplastic.report.seed_means import divergence_means, sign_switch_means
 from metaplastic.report.style import write_png
 from metaplastic.report.table import markdown, table
+from metaplastic.report.trends import stream_curves, width_lines
 from metaplastic.report.write import report
 
 __all__ = [
+    "Band",
     "Comparison",
     "Group",
     "Run",
@@ -18,13 +21,17 @@ __all__ = [
     "compare_each",
     "consolidation_curves",
     "divergence_curves",
+    "divergence_means",
     "final_bars",
     "magnitude_curves",
     "markdown",
     "quadratic_path",
     "report",
     "sign_switch_curves",
+    "sign_switch_means",
+    "stream_curves",
     "switch_scatter",
     "table",
+    "width_lines",
     "write_png",
 ]

@@ -1,10 +1,12 @@
 """Comparisons as figures: accuracy while tasks are learned, and at the end."""
 
+import enum
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaplastic.evaluation import mean_interval
 from metaplastic.report.chance import chance
 from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
@@ -17,14 +19,24 @@ if TYPE_CHECKING:
 _MANY_STAGES = 12  # from here on every boundary would be a grey wall
 
 
-def accuracy_curves(comparison: Comparison) -> "Figure":
+class Band(enum.StrEnum):
+    """What the band around a mean shows."""
+
+    RANGE = "smallest to largest"
+    """All seeds."""
+    INTERVAL = "95 % interval of the mean"
+    """Student's interval, cut off at 0 and at 100 %."""
+
+
+def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure":
     """Draw the accuracy on each test against the epochs of the whole sequence.
 
-    One panel per group. A line is the mean over the seeds, the band around it reaches from the smallest to the largest.
-    The strip on top of a panel shows which task is being learned; thin upright lines are the boundaries between tasks.
+    One panel per group. A line is the mean over the seeds, with a band around it where there are several. The strip on
+    top of a panel shows which task is being learned; thin upright lines are the boundaries between tasks.
 
     Args:
         comparison: Groups of runs.
+        band: What the band shows.
 
     Returns:
         A figure, in per cent from 0 to 100.
@@ -42,9 +54,9 @@ def accuracy_curves(comparison: Comparison) -> "Figure":
             handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
         frame = Frame(len(comparison.groups), legend=Frame.legend_width([*tests, "test accuracy on"]))
         title = f"{_capital(comparison.title)}: accuracy during training"
-        figure, panels = frame.open(title, _remark(comparison), _footnote(comparison, "line", "band"))
+        figure, panels = frame.open(title, _remark(comparison), _footnote(comparison, "line", band))
         for panel, group in zip(panels, comparison.groups, strict=True):
-            _draw_group(panel, group, colours, level)
+            _draw_group(panel, group, colours, level, band)
             panel.set_xlim(0, _longest(comparison, group))
         for panel in panels[:: frame.across]:
             panel.set_ylabel("test accuracy (%)")
@@ -76,7 +88,7 @@ def final_bars(comparison: Comparison) -> "Figure":
         longest = [line for label in labels for line in label.split("\n")]
         frame = Frame(1, width=width, height=2.7, legend=Frame.legend_width([*longest, "chance"]), top=0.75)
         title = f"{_capital(comparison.title)}: accuracy at the end"
-        figure, (panel,) = frame.open(title, _remark(comparison), _footnote(comparison, "bar", "whisker"))
+        figure, (panel,) = frame.open(title, _remark(comparison), _footnote(comparison, "bar"))
         handles: list[Any] = [
             _draw_bars(panel, group, index, places, len(groups)) for index, group in enumerate(groups)
         ]
@@ -95,7 +107,7 @@ def final_bars(comparison: Comparison) -> "Figure":
     return figure
 
 
-def _draw_group(panel: "Axes", group: Group, colours: list[Colour], level: float | None) -> None:
+def _draw_group(panel: "Axes", group: Group, colours: list[Colour], level: float | None, band: Band) -> None:
     percent_axis(panel)
     panel.set_title(_wrapped(group.label, 36), pad=14)
     panel.set_xlabel("epochs" if len(group.first.matrix.trained_on[0]) == 1 else "epochs, each over all tasks")
@@ -110,12 +122,27 @@ def _draw_group(panel: "Axes", group: Group, colours: list[Colour], level: float
     marker = "o" if len(points) < 3 or np.diff(points).max() > 1 else None
     for test, colour in enumerate(colours):
         if len(group.runs) > 1:
-            low, high = shares[:, :, test].min(axis=0), shares[:, :, test].max(axis=0)
-            panel.fill_between(points, low, high, color=colour, alpha=0.2, linewidth=0)
+            panel.fill_between(points, *reach(shares[:, :, test], band), color=colour, alpha=0.2, linewidth=0)
         mean = shares[:, :, test].mean(axis=0)
         panel.plot(points, mean, color=colour, linewidth=1.7, marker=marker, markersize=3, clip_on=False, zorder=3)
     _draw_strip(panel, group, colours)
     _set_ticks(panel, epochs, stages)
+
+
+def reach(shares: np.ndarray, band: Band) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the edges of a band.
+
+    Args:
+        shares: `[seed, point]`, in per cent; at least two seeds.
+        band: What it shows.
+
+    Returns:
+        Lower and upper edge, from 0 to 100.
+    """
+    if band is Band.RANGE:
+        return shares.min(axis=0), shares.max(axis=0)
+    mean, half = mean_interval(shares)
+    return np.clip(mean - half, 0, 100), np.clip(mean + half, 0, 100)
 
 
 def _draw_strip(panel: "Axes", group: Group, colours: list[Colour]) -> None:
@@ -186,14 +213,28 @@ def _remark(comparison: Comparison) -> str:
     return " · ".join(comparison.common().values())
 
 
-def _footnote(comparison: Comparison, middle: str, spread: str) -> str:
-    strip = "" if spread == "whisker" else " Strip above: the task that is learned."
+def _footnote(comparison: Comparison, middle: str, band: Band | None = None) -> str:
+    strip = " Strip above: the task that is learned." if band else ""
+    spread = f"band: {band}" if band else "whisker: standard deviation; dot: one seed"
+    return f"{over_seeds(comparison, middle, spread)}{strip}"
+
+
+def over_seeds(comparison: Comparison, middle: str, spread: str) -> str:
+    """Say what is drawn of several seeds.
+
+    Args:
+        comparison: Groups of runs.
+        middle: What shows the mean.
+        spread: What shows how far seeds lie apart, and what that is.
+
+    Returns:
+        A sentence.
+    """
     seeds = sorted({len(group.runs) for group in comparison.groups})
     if seeds == [1]:
-        return f"One seed each.{strip}"
+        return "One seed each."
     count = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    reach = "smallest to largest" if spread == "band" else "standard deviation; dot: one seed"
-    return f"{middle.capitalize()}: mean of {count} seeds; {spread}: {reach}.{strip}"
+    return f"{middle.capitalize()}: mean of {count} seeds; {spread}."
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -129,7 +129,7 @@ def divergence_curves(layers: Mapping[str, LayerDivergence]) -> "Figure":
 
 def _draw_switch(panel: "Axes", layer: str, probe: SignSwitch) -> None:
     panel.set_title(f"{layer}, {probe.count:,} together")
-    _draw_bins(panel, probe.magnitude, probe.increase, probe.deviation, "nat")
+    draw_bins(panel, probe.magnitude, probe.increase, probe.deviation, "nat")
     panel.set_xlim(0, 1.04)
     panel.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     panel.set_xlabel("|hidden weight| / largest")
@@ -145,20 +145,28 @@ def _draw_divergence(panel: "Axes", name: str, layer: LayerDivergence) -> None:
     panel.set_title(f"{name}\nrank correlation {known}")
     weights = np.array(layer.weights)
     share = 100 * (weights.cumsum() - weights / 2) / weights.sum()
-    _draw_bins(panel, tuple(share), layer.speed, layer.deviation, "hidden weight per step")
+    draw_bins(panel, tuple(share), layer.speed, layer.deviation, "hidden weight per step")
     panel.set_ylim(bottom=0)
     panel.set_xlim(0, 100)
     panel.set_xlabel("synapses less important (%)")
 
 
-def _draw_bins(
+def draw_bins(
     panel: "Axes",
     x: Sequence[float | None],
     y: Sequence[float | None],
     deviation: Sequence[float | None],
     unit: str,
 ) -> None:
-    """Draw the bins that have a value, in a power of ten that leaves short numbers at the axis."""
+    """Draw the bins that have a value, in a power of ten that leaves short numbers at the axis.
+
+    Args:
+        panel: Where to draw.
+        x: Place of each bin; None where it is empty.
+        y: Its value; None where it has none.
+        deviation: Half of its whisker; None where it has none.
+        unit: Unit of the values.
+    """
     bins = [(at, mean, spread or 0.0) for at, mean, spread in zip(x, y, deviation, strict=True) if mean is not None]
     power = _power([abs(mean) for _, mean, _ in bins])
     panel.set_ylabel(f"$10^{{{power}}}$ {unit}" if power else unit)

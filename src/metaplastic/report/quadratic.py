@@ -52,7 +52,7 @@ def quadratic_path(result: QuadraticResult, steps: int = 10) -> "Figure":
     with look():
         frame = Frame(1, width=3.6, height=3.6, legend=Frame.legend_width(names), top=0.75)
         remark = f"Learning rate {result.lr:g}, the first {steps} of {result.steps} steps"
-        note = "Grey lines: equal loss, dark is high. Square: its corners are the binary weights."
+        note = "Grey lines: equal loss, least at the optimum. Square: its corners are the binary weights."
         figure, (panel,) = frame.open("Quadratic binary task: two weights", remark, note)
         _draw_loss(panel, result, reach)
         handles = _draw_path(panel, path, result.optimum)

@@ -49,18 +49,18 @@ Colour = tuple[float, float, float, float]
 
 
 @contextmanager
-def look() -> Iterator[None]:
+def look() -> Iterator[Any]:
     """Draw in the package's look within a `with` block; the settings of matplotlib are then as they were.
 
     Yields:
-        Nothing.
+        The settings, which may be changed within the block.
     """
     import matplotlib
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
-        yield
+        yield matplotlib.rcParams
 
 
 def task_colours(tasks: int) -> list[Colour]:
