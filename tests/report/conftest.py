@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from metaplastic.experiments import Config, preset, run
-from metaplastic.experiments.config import Method, Network, Optimizer, Permuted, Running
+from metaplastic.experiments import (
+    Config,
+    QuadraticPanel,
+    SwitchingPanel,
+    TrainingPanel,
+    preset,
+    run,
+    run_study,
+    study,
+)
+from metaplastic.experiments.config import Method, Network, Optimizer, Permuted, Running, Sequence, Stream
 from metaplastic.nn import NormPolicy, Statistics
 
 
@@ -47,4 +56,57 @@ def stream(tmp_path_factory) -> Path:
     )
     folder = tmp_path_factory.mktemp("stream") / "run"
     run(config, folder, progress=False)
+    return folder
+
+
+QUICK = {
+    Permuted: {"data": "digits", "tasks": 2},
+    Sequence: {"data": ("digits", "digits")},
+    Stream: {"data": "digits"},
+}
+PANELS = {
+    "fig2": "abcd",
+    "table1": ("plain", "ewc", "metaplastic", "joint"),
+    "fig3": ("metaplastic-128", "ewc-128", "metaplastic-256", "ewc-256"),
+    "fig4ab": "ab",
+    "fig5-fashion": ("plain", "metaplastic", "whole"),
+    "fig6ab": "ab",
+    "fig6ce": ("cde",),
+}
+"""Studies of the page, with the panels that are run."""
+
+
+def quick_panel(panel):
+    if isinstance(panel, QuadraticPanel):
+        return panel
+    config = panel.config
+    scenario = replace(config.scenario, **QUICK[type(config.scenario)])
+    if isinstance(scenario, Stream):
+        scenario = replace(scenario, parts=min(scenario.parts, 3))
+    config = replace(
+        config,
+        scenario=scenario,
+        network=replace(config.network, hidden=(config.network.hidden[0] // 32,)),
+        penalty=replace(config.penalty, importance_samples=20),
+        epochs=2,
+        batch_size=200,
+        running=replace(config.running, calibration_samples=200, evaluate_epochs=1, threads=1),
+    )
+    if isinstance(panel, SwitchingPanel):
+        return replace(panel, config=config, counts=(5, 5), draws=2, samples=30, importance_samples=20)
+    return TrainingPanel(config)
+
+
+def run_quick_study(name: str, panels, folder: Path, seeds=(0, 1)) -> None:
+    whole = study(name)
+    quick = replace(whole, panels={panel: quick_panel(whole.panels[panel]) for panel in panels})
+    run_study(quick, seeds, folder, progress=False)
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory) -> Path:
+    """A folder of the folders of studies, two seeds each."""
+    folder = tmp_path_factory.mktemp("studies")
+    for name, panels in PANELS.items():
+        run_quick_study(name, panels, folder / name)
     return folder

@@ -4,7 +4,7 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.demo import demo_configs, run_demo
 from metaplastic.experiments.interrupt import Interrupted
-from metaplastic.experiments.presets.registry import PRESETS, STUDIES, description, preset, study
+from metaplastic.experiments.presets.registry import PRESETS, STUDIES, claim, description, preset, study
 from metaplastic.experiments.probing import SwitchingPanel
 from metaplastic.experiments.record import Record, read_config
 from metaplastic.experiments.run import Result, new_folder, resume, run, train
@@ -26,6 +26,7 @@ __all__ = [
     "SwitchingPanel",
     "TrainingPanel",
     "can_stack",
+    "claim",
     "demo_configs",
     "description",
     "from_json",

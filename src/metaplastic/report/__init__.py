@@ -6,6 +6,7 @@ from metaplastic.report.groups import Comparison, Group, Run, compare, compare_e
 from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
 from metaplastic.report.seed_means import divergence_means, sign_switch_means
+from metaplastic.report.studies import PanelRecord, StudyRecord, read_studies
 from metaplastic.report.style import write_png
 from metaplastic.report.table import markdown, table
 from metaplastic.report.trends import stream_curves, width_lines
@@ -15,7 +16,9 @@ __all__ = [
     "Band",
     "Comparison",
     "Group",
+    "PanelRecord",
     "Run",
+    "StudyRecord",
     "accuracy_curves",
     "compare",
     "compare_each",
@@ -26,6 +29,7 @@ __all__ = [
     "magnitude_curves",
     "markdown",
     "quadratic_path",
+    "read_studies",
     "report",
     "sign_switch_curves",
     "sign_switch_means",

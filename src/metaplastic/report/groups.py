@@ -241,7 +241,7 @@ def _runs(folders: Iterable[Path | str]) -> tuple[list[Run], list[str]]:
     records = {record.folder.resolve(): record for folder in folders for record in _records(Path(folder))}
     complete = [record for record in records.values() if (record.folder / "accuracy.csv").exists()]
     others = [record.folder for record in records.values() if record not in complete]
-    return list(map(_read, complete)), [f"left out {folder}: none of its tasks is complete" for folder in others]
+    return list(map(read_run, complete)), [f"left out {folder}: none of its tasks is complete" for folder in others]
 
 
 def _compared(runs: Sequence[Run], remarks: Sequence[str]) -> Comparison:
@@ -291,7 +291,18 @@ def _reading_order(record: Record) -> tuple[object, ...]:
     return list(Method).index(config.method), config.optimizer.metaplasticity, name
 
 
-def _read(record: Record) -> Run:
+def read_run(record: Record) -> Run:
+    """Read what a record says of its run.
+
+    Args:
+        record: A record with at least one complete task.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: When no task is complete, or the record is damaged.
+    """
     epochs, matrix = record.config.epochs, record.accuracy()
     curve = {} if matrix.untrained is None else {0: matrix.untrained}
     for line in record.metrics():

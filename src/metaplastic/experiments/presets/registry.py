@@ -105,5 +105,26 @@ def description(name: str) -> str:
     Returns:
         First line of its docstring.
     """
+    return _docstring(name).splitlines()[0]
+
+
+def claim(name: str) -> str:
+    """Say what a preset or a study is to show, and how it differs from the paper.
+
+    Args:
+        name: Name of a preset or a study.
+
+    Returns:
+        The paragraph of its docstring that begins with "Claim", in one line.
+
+    Example:
+        >>> claim("fig6ab")[:20]
+        'Claim (Fig. 6a, b): '
+    """
+    paragraphs = _docstring(name).split("\n\n")
+    return next((" ".join(text.split()) for text in paragraphs if text.startswith("Claim")), "")
+
+
+def _docstring(name: str) -> str:
     found: Callable[..., object] = PRESETS[name] if name in PRESETS else STUDIES[name]
-    return (inspect.getdoc(found) or "").splitlines()[0]
+    return inspect.getdoc(found) or ""

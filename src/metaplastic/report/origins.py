@@ -1,0 +1,129 @@
+"""Where records came from: package, machine, commit and time."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+UNKNOWN = "unknown"
+"""Stands where a record does not say."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where one record came from.
+
+    Args:
+        folder: Folder of the record.
+        record_format: Number of its format.
+        version: Version of the package that made it.
+        commit: Its commit, with a plus if files differed from it; empty outside a checkout.
+        machine: Processor or graphics processor, in words.
+        seconds: Time spent in training and testing; its share of it, for networks trained at once.
+    """
+
+    folder: Path
+    record_format: str
+    version: str
+    commit: str
+    machine: str
+    seconds: float
+
+
+def read_origins(folder: Path) -> list[Origin]:
+    """Read where the records below a folder came from.
+
+    Args:
+        folder: Folder of a study.
+
+    Returns:
+        One per record, by its path.
+
+    Raises:
+        ValueError: When a record says nothing of where it came from.
+    """
+    inside = {path.parent for name in ("config.json", "quadratic.json") for path in folder.rglob(name)}
+    return [_read(place) for place in sorted(inside)]
+
+
+def require_one_kind(origins: Iterable[Origin]) -> None:
+    """See that records can be shown beside each other.
+
+    Args:
+        origins: Where they came from.
+
+    Raises:
+        ValueError: When they are of different formats or were made by different versions of the package, with the list.
+    """
+    kinds: dict[str, list[Origin]] = {}
+    for origin in origins:
+        kinds.setdefault(f"format {origin.record_format}, metaplastic {origin.version}", []).append(origin)
+    if len(kinds) > 1:
+        found = "; ".join(f"{kind}: {_listed(alike)}" for kind, alike in kinds.items())
+        raise ValueError(
+            f"expected records of one format, made by one version of metaplastic, got {found}; run the older ones again"
+        )
+
+
+def duration(seconds: int | float) -> str:
+    """Say how long something took.
+
+    Args:
+        seconds: Seconds, >= 0.
+
+    Returns:
+        In the two largest units that it fills.
+
+    Example:
+        >>> duration(0.4), duration(75), duration(3 * 3600 + 59), duration(100 * 3600)
+        ('less than a second', '1 min 15 s', '3 h 0 min', '4 d 4 h')
+    """
+    if seconds < 1:
+        return "less than a second"
+    whole, counts = round(seconds), {}
+    for unit, size in {"d": 86400, "h": 3600, "min": 60, "s": 1}.items():
+        counts[unit], whole = divmod(whole, size)
+    first = next(place for place, count in enumerate(counts.values()) if count)
+    return " ".join(f"{count} {unit}" for unit, count in list(counts.items())[first : first + 2])
+
+
+def _listed(origins: Sequence[Origin], most: int = 3) -> str:
+    shown = [str(origin.folder) for origin in origins[:most]]
+    return ", ".join(shown) + (f" and {len(origins) - most} more" if len(origins) > most else "")
+
+
+def _read(folder: Path) -> Origin:
+    path, config = folder / "environment.json", folder / "config.json"
+    try:
+        environment = json.loads(path.read_text())
+        number = json.loads(config.read_text()).get("format", UNKNOWN) if config.exists() else 1
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"expected JSON in {path} and {config}, got {error}; put the files back, or run that panel again"
+        ) from error
+    return Origin(
+        folder,
+        str(number),
+        environment.get("versions", {}).get("metaplastic", UNKNOWN),
+        environment.get("commit") or "",
+        _machine(environment),
+        _seconds(folder / "metrics.jsonl"),
+    )
+
+
+def _machine(environment: dict[str, Any]) -> str:
+    cores, threads = environment.get("cores"), environment.get("threads")
+    said = [environment.get("cuda") or "", environment.get("processor") or environment.get("machine", UNKNOWN)]
+    said += [f"{cores} cores" if cores else "", f"{threads} threads" if threads and threads > 1 else "one thread"]
+    return ", ".join(words for words in said if words)
+
+
+def _seconds(path: Path) -> float:
+    """Add up the seconds of epochs; those of networks trained at once were spent on all of them together."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    members, seconds = 1, 0.0
+    for line in map(json.loads, (line for line in lines if line.endswith("\n"))):
+        members = line.get("engine", {}).get("members", members)
+        seconds += line.get("seconds", 0.0) / members
+    return seconds
