@@ -31,6 +31,7 @@ Binary neural networks that keep what they learned.
   run --from FILE [...]        run a configuration of your own, e.g. the config.json of an earlier run
   run --resume FOLDER          go on with a run that was stopped
   report FOLDER...             table and pictures of runs
+  report --paper FOLDER...     the paper's figures from studies, as one page
   bench                        how fast this machine trains, beside the published code and the machine's limits
   data list                    data sets, and which of them are here
   data fetch NAME...           download data sets
@@ -319,12 +320,21 @@ class ReportOptions:
     """Folders of runs, or folders that hold them."""
     out: Path = Path()
     """Folder for the pictures."""
+    paper: bool = False
+    """Draw the figures of the paper, all on one page that needs no network; the folders are those of studies, and
+    LABEL=FOLDER where two are of one study and size."""
 
 
 def _report(words: list[str]) -> None:
     options = _parse(ReportOptions, words, "report")
     if not options.folders:
         raise ValueError("expected the folder of a run, got none; give one or more, e.g. runs/*")
+    if options.paper:
+        from metaplastic.report import paper_report
+
+        for path in paper_report(options.folders, options.out):
+            print(path)
+        return
     _show(options.folders, options.out)
 
 

@@ -3,6 +3,9 @@
 from metaplastic.report.consolidation import consolidation_curves
 from metaplastic.report.figures import Band, accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, Group, Run, compare, compare_each
+from metaplastic.report.paper import paper_figures
+from metaplastic.report.paper_figure import PaperFigure
+from metaplastic.report.paper_report import paper_report
 from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
 from metaplastic.report.seed_means import divergence_means, sign_switch_means
@@ -17,6 +20,7 @@ __all__ = [
     "Comparison",
     "Group",
     "PanelRecord",
+    "PaperFigure",
     "Run",
     "StudyRecord",
     "accuracy_curves",
@@ -28,6 +32,8 @@ __all__ = [
     "final_bars",
     "magnitude_curves",
     "markdown",
+    "paper_figures",
+    "paper_report",
     "quadratic_path",
     "read_studies",
     "report",

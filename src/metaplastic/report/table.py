@@ -95,12 +95,41 @@ def notes(comparison: Comparison) -> list[str]:
     for group in comparison.groups:
         own = [words for aspect, words in group.first.announced().items() if aspect not in common]
         said += [f"{group.label}: {_sentence(own)}"] if own else []
-    missing: dict[str, list[str]] = {}
+    return said + missing(comparison)
+
+
+def missing(comparison: Comparison) -> list[str]:
+    """Say why numbers are missing.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        Sentences.
+    """
+    reasons: dict[str, list[str]] = {}
     for group in comparison.groups:
         if reason := _metric(group, "forgetting")[0].reason:
-            missing.setdefault(reason, []).append(group.label)
-    said += [f"No forgetting and bwt for {', '.join(who)}: {reason}." for reason, who in missing.items()]
-    return said
+            reasons.setdefault(reason, []).append(group.label)
+    return [f"No forgetting and bwt for {', '.join(who)}: {reason}." for reason, who in reasons.items()]
+
+
+def told(comparison: Comparison) -> list[str]:
+    """Say what was announced and how the networks normalised, once for all groups of which it is true.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        Sentences.
+    """
+    common = comparison.common()
+    by_text: dict[str, list[str]] = {}
+    for group in comparison.groups:
+        own = [words for aspect, words in group.first.announced().items() if aspect not in common]
+        by_text.setdefault(_sentence(own) if own else "", []).append(group.label)
+    said = [_sentence(list(common.values()))] if common else []
+    return said + [f"{'; '.join(who)}: {text}" for text, who in by_text.items() if text]
 
 
 def _shared_words(names: Sequence[str]) -> str:

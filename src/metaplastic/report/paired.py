@@ -1,0 +1,60 @@
+"""Methods against one of them, over the same seeds."""
+
+import numpy as np
+
+from metaplastic.evaluation import paired_permutation_test, summary
+from metaplastic.report.groups import Comparison, Group
+from metaplastic.report.table import NOTHING
+
+PAIRED_NOTES = (
+    "Average accuracy over the tasks in %, mean and standard deviation between seeds; forgetting in percentage points.",
+    "p: exact paired permutation test over common seeds, two-sided, all 2^n sign flips, not corrected for the number "
+    "of methods. With n seeds no p is below 2 / 2^n: with 5 seeds 1/16 = 0.0625.",
+)
+"""What the rows hold, as sentences."""
+
+
+def paired_rows(comparison: Comparison, reference: str) -> list[list[str]]:
+    """Compute a table of methods, each against one of them.
+
+    Args:
+        comparison: A group per method.
+        reference: Label of the group that the others are tested against; without it nothing is tested.
+
+    Returns:
+        A header, then a row per group; `-` where a number does not exist.
+    """
+    other = next((group for group in comparison.groups if group.label == reference), None)
+    header = ["method", "seeds", "average", "sd", "forgetting", f"minus {reference}", "p", "common seeds"]
+    return [
+        header,
+        *([group.label, str(len(group.runs)), *_spread(group), *_against(group, other)] for group in comparison.groups),
+    ]
+
+
+def _spread(group: Group) -> list[str]:
+    values = 100 * np.array(list(_by_seed(group).values()))
+    lost = [summary(run.matrix)["forgetting"].value for run in group.runs]
+    forgotten = [100 * value for value in lost if value is not None]
+    return [
+        f"{values.mean():.1f}",
+        f"{values.std(ddof=1):.1f}" if len(values) > 1 else NOTHING,
+        f"{np.mean(forgotten):.1f}" if forgotten else NOTHING,
+    ]
+
+
+def _against(group: Group, other: Group | None) -> list[str]:
+    if other is None or other is group:
+        return [NOTHING] * 3
+    ours, theirs = _by_seed(group), _by_seed(other)
+    common = [seed for seed in ours if seed in theirs]
+    if not common:
+        return [NOTHING, NOTHING, "0"]
+    found = paired_permutation_test([ours[seed] for seed in common], [theirs[seed] for seed in common])
+    return [f"{100 * found.difference:+.1f}", f"{found.p_value:.4g}", str(len(common))]
+
+
+def _by_seed(group: Group) -> dict[int, float]:
+    """Average accuracy in [0, 1] by seed."""
+    found = {run.config.seed: summary(run.matrix)["average_accuracy"].value for run in group.runs}
+    return {seed: value for seed, value in found.items() if value is not None}

@@ -1,0 +1,123 @@
+"""The figures of studies that look inside: the quadratic task, switched signs, divergence."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
+from metaplastic.report.paper_figure import PaperFigure, number
+from metaplastic.report.quadratic import quadratic_path, switch_scatter
+from metaplastic.report.seed_means import divergence_means, mean_bins, sign_switch_means
+from metaplastic.report.studies import StudyRecord
+
+Layer = TypeVar("Layer", SignSwitch, LayerDivergence)
+
+
+def quadratic_figures(study: StudyRecord) -> list[PaperFigure]:
+    """The quadratic binary task.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        Its figures, in the order of the panels.
+    """
+    found = [(panel.name, panel.quadratic) for panel in study.panels if panel.quadratic is not None]
+    return [_path(name, result) if result.dimension == 2 else _scatter(name, result) for name, result in found]
+
+
+def _path(name: str, result: QuadraticResult) -> PaperFigure:
+    steps = min(10, result.steps)
+    x, y = result.path[steps]
+    return PaperFigure(
+        name,
+        "Hidden weights in the plane",
+        f"Way of two hidden weights over the lines of equal loss, from near 0 to {x:.3f}, {y:.3f} after {steps} steps; "
+        f"the optimum lies at {result.optimum[0]:g}, {result.optimum[1]:g}.",
+        quadratic_path(result, steps),
+        [
+            ["step", "x", "y"],
+            *([str(step), f"{a:.4f}", f"{b:.4f}"] for step, (a, b) in enumerate(result.path[: steps + 1])),
+        ],
+        ("Hidden weights, in their own unit.",),
+    )
+
+
+def _scatter(name: str, result: QuadraticResult) -> PaperFigure:
+    bins = result.bins(15)
+    body = [
+        [f"{low:.2f} to {high:.2f}", str(count), number(mean), number(deviation)]
+        for low, high, count, mean, deviation in zip(
+            np.arange(15) / 15, np.arange(1, 16) / 15, bins.counts, bins.means, bins.deviations, strict=True
+        )
+    ]
+    known = [mean for mean in bins.means if mean is not None]
+    return PaperFigure(
+        name,
+        "What switching a sign costs",
+        f"Increase of the loss by switching one sign against the magnitude of the hidden weight, {result.dimension} "
+        f"weights: from {known[0]:.1f} in the lowest of 15 bins to {known[-1]:.1f} in the highest.",
+        switch_scatter(result),
+        [["magnitude / largest", "weights", "mean increase", "standard deviation"], *body],
+        ("Increase of the loss when one sign is switched.",),
+    )
+
+
+def switching_figures(study: StudyRecord) -> list[PaperFigure]:
+    """Signs switched in trained networks, and importance against divergence, averaged over the seeds.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        Its figures, in the order of the panels.
+    """
+    figures = []
+    for panel in study.panels:
+        switch = [_named(probe.sign_switch) for probe in panel.probes.values() if probe.sign_switch]
+        divergence = [_named(probe.divergence) for probe in panel.probes.values() if probe.divergence]
+        figures += [_switch(panel.name, switch)] if switch else []
+        figures += [_divergence(panel.name, divergence)] if divergence else []
+    return figures
+
+
+def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PaperFigure:
+    body, said = [], []
+    for layer in seeds[0]:
+        increase, half = mean_bins([seed[layer].increase for seed in seeds])
+        magnitude, _ = mean_bins([seed[layer].magnitude for seed in seeds])
+        filled = [place for place, value in enumerate(increase) if value is not None]
+        body += [[layer, number(magnitude[bin_]), number(increase[bin_]), number(half[bin_])] for bin_ in filled]
+        reach = f"from {number(increase[filled[0]])} to {number(increase[filled[-1]])} nat" if filled else "none"
+        said.append(f"{layer} {reach}")
+    return PaperFigure(
+        f"{name}-switching",
+        "Loss increase per switched weight",
+        f"Increase of the training loss per switched weight against the magnitude of its hidden weight, one panel per "
+        f"layer. From the lowest to the highest filled bin: {'; '.join(said)}.",
+        sign_switch_means(seeds),
+        [["layer", "magnitude / largest", "increase (nat)", "half 95 % interval"], *body],
+        (f"Mean over {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, bin by bin.",),
+    )
+
+
+def _divergence(name: str, seeds: Sequence[Mapping[str, LayerDivergence]]) -> PaperFigure:
+    body = []
+    for layer in seeds[0]:
+        correlation, half = mean_bins([[seed[layer].rank_correlation] for seed in seeds])
+        body.append([layer, number(correlation[0]), number(half[0])])
+    return PaperFigure(
+        f"{name}-divergence",
+        "Speed of hidden weights by importance of their synapses",
+        "Speed of hidden weights against the share of synapses that are less important, one panel per layer. Rank "
+        f"correlation: {'; '.join(f'{row[0]} {row[1]}' for row in body)}.",
+        divergence_means(seeds),
+        [["layer", "rank correlation", "half 95 % interval"], *body],
+        ("Mean over the seeds of the rank correlation of importance and speed, over all synapses of a layer.",),
+    )
+
+
+def _named(layers: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Call layers by their place."""
+    return {f"layer {place}": layer for place, layer in enumerate(layers.values(), 1)}

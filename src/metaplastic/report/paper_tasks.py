@@ -1,0 +1,168 @@
+"""The figures of studies that are trainings: accuracy along tasks, methods, widths and parts of a stream."""
+
+import numpy as np
+
+from metaplastic.report.figures import Band, accuracy_curves, final_bars
+from metaplastic.report.groups import Comparison, Group
+from metaplastic.report.paired import PAIRED_NOTES, paired_rows
+from metaplastic.report.paper_figure import (
+    PaperFigure,
+    Table,
+    ends,
+    mean_and_reach,
+    percent,
+    shown_stages,
+    with_settings,
+)
+from metaplastic.report.studies import StudyRecord
+from metaplastic.report.table import NOTHING, missing, rows, told
+from metaplastic.report.trends import averages, by_width, stream_curves, width_lines
+
+
+def task_figures(study: StudyRecord) -> list[PaperFigure]:
+    """Accuracy on each task while and after the tasks are learned.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        Its figures, per set of tests.
+    """
+    found = _numbered(study)
+    return [figure for one, end in found for figure in (_curves(one, end), _bars(study, one, end))]
+
+
+def _numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
+    """Comparisons of a study, with what tells the names of their files apart."""
+    found = study.comparisons()
+    return [(one, f"-{place}" if len(found) > 1 else "") for place, one in enumerate(found, 1)]
+
+
+def _curves(comparison: Comparison, end: str) -> PaperFigure:
+    header = ["panel", "after", *comparison.tests]
+    body = [row for group in comparison.groups for row in _stages(group)]
+    return PaperFigure(
+        f"curves{end}",
+        "Accuracy on each test while the tasks are learned",
+        f"Lines of test accuracy against epochs, one panel per run. {ends(comparison)}",
+        accuracy_curves(comparison, Band.INTERVAL),
+        [header, *body],
+        ("Accuracy in %, mean over the seeds, where training on a task had ended.", *told(comparison)),
+    )
+
+
+def _stages(group: Group, most: int = 10) -> Table:
+    """Accuracy after each stage; after some of them where there are many, the last included."""
+    accuracy = np.mean([run.matrix.accuracy for run in group.runs], axis=0)
+    tests = group.first.matrix.tests
+    names = [" and ".join(tests[test] for test in trained) for trained in group.first.matrix.trained_on]
+    names = ["all tasks" if len(names) == 1 and len(tests) > 1 else name for name in names]
+    return [[group.label, names[stage], *map(percent, accuracy[stage])] for stage in shown_stages(len(accuracy), most)]
+
+
+def _bars(study: StudyRecord, comparison: Comparison, end: str) -> PaperFigure:
+    return PaperFigure(
+        f"final{end}",
+        "Accuracy on each test at the end",
+        f"Bars of test accuracy after the last task. {ends(comparison)}",
+        final_bars(comparison),
+        _final(study, comparison),
+        (
+            "Accuracy in %, mean over the seeds; average over the tasks with its standard deviation between seeds; "
+            "forgetting and bwt in percentage points.",
+            *told(comparison),
+            *missing(comparison),
+        ),
+    )
+
+
+def _final(study: StudyRecord, comparison: Comparison) -> Table:
+    header, *body = rows(comparison)
+    settings = {panel.title: panel.differs for panel in study.panels}
+    return with_settings([["panel", *header[1:]], *body], settings)
+
+
+def method_figures(study: StudyRecord) -> list[PaperFigure]:
+    """Methods side by side, each against EWC over the same seeds.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        Its figures, per set of tests.
+    """
+    figures = []
+    for comparison, end in _numbered(study):
+        table = PaperFigure(
+            f"methods{end}",
+            "Methods side by side",
+            f"Bars of test accuracy after the last task, one colour per method. {ends(comparison)}",
+            final_bars(comparison),
+            with_settings(paired_rows(comparison, "ewc"), {panel.title: panel.differs for panel in study.panels}),
+            (*PAIRED_NOTES, *told(comparison), *missing(comparison)),
+        )
+        figures += [table, _curves(comparison, end)]
+    return figures
+
+
+def width_figures(study: StudyRecord) -> list[PaperFigure]:
+    """Final average against the width of the networks.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        Its figures, per set of tests.
+    """
+    return [_width(comparison, end) for comparison, end in _numbered(study)]
+
+
+def _width(comparison: Comparison, end: str) -> PaperFigure:
+    kinds = by_width(comparison)
+    widths = sorted({width for groups in kinds.values() for width in groups})
+    body = [
+        [kind, *(mean_and_reach(100 * averages(groups[width])) if width in groups else NOTHING for width in widths)]
+        for kind, groups in kinds.items()
+    ]
+    said = "; ".join(f"{row[0]}: {', '.join(row[1:])}" for row in body)
+    return PaperFigure(
+        f"width{end}",
+        "Final average against the width of the networks",
+        f"Lines of average test accuracy after the last task against width {', '.join(map(str, widths))}. {said}.",
+        width_lines(comparison),
+        [["", *(f"width {width}" for width in widths)], *body],
+        ("Average accuracy over the tasks in %, mean over the seeds and half its 95 % interval.", *told(comparison)),
+    )
+
+
+def stream_figures(study: StudyRecord) -> list[PaperFigure]:
+    """Accuracy against the parts of a stream.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        Its figures, per set of tests.
+    """
+    figures = []
+    for comparison, end in _numbered(study):
+        header = ["panel", "parts learned", "accuracy"]
+        body = [row for group in comparison.groups for row in _parts(group)]
+        figures.append(
+            PaperFigure(
+                f"stream{end}",
+                "Accuracy against the parts that were learned",
+                f"Lines of test accuracy against parts of the stream. {ends(comparison)}",
+                stream_curves(comparison),
+                [header, *body],
+                ("Accuracy in %, mean over the seeds and half its 95 % interval.", *told(comparison)),
+            )
+        )
+    return figures
+
+
+def _parts(group: Group, most: int = 6) -> Table:
+    shares = 100 * np.stack([run.matrix.accuracy.mean(axis=1) for run in group.runs])
+    count = shares.shape[1]
+    shown = shown_stages(count, most)
+    return [[group.label, f"{stage + 1} of {count}", mean_and_reach(shares[:, stage])] for stage in shown]
