@@ -87,7 +87,7 @@ def quick_panel(panel):
         config,
         scenario=scenario,
         network=replace(config.network, hidden=(config.network.hidden[0] // 32,)),
-        penalty=replace(config.penalty, importance_samples=20),
+        penalty=replace(config.penalty, fisher_samples=20) if config.method is Method.EWC else config.penalty,
         epochs=2,
         batch_size=200,
         running=replace(config.running, calibration_samples=200, evaluate_epochs=1, threads=1),

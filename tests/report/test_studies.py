@@ -63,7 +63,13 @@ def test_the_command_makes_what_is_there(studies, copy):
     folder = copy("fig2")
     for panel in "abcd":
         shutil.rmtree(folder / panel / "seed0")
-    assert read_studies([folder])[0].command.endswith("--seeds 2")  # 0 and 1: one seed alone cannot be asked for
+    assert read_studies([folder])[0].command.endswith("--seeds 1 --seed 1")
+    for panel in "abcd":
+        shutil.copytree(folder / panel / "seed1", folder / panel / "seed4")
+        edit(folder / panel / "seed4" / "config.json", lambda plain: plain.update(seed=4))
+    assert read_studies([folder])[0].command.endswith(
+        "--seeds 1 --seed 1; metaplastic run fig2 --size laptop --seeds 1 --seed 4"
+    )
 
 
 def test_records_of_different_versions_are_refused_with_the_list(studies, copy):

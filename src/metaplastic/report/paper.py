@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from metaplastic.report.paper_figure import PaperFigure
-from metaplastic.report.paper_probes import quadratic_figures, switching_figures
+from metaplastic.report.paper_probes import hidden_weight_figures, quadratic_figures, switching_figures
 from metaplastic.report.paper_tasks import method_figures, stream_figures, task_figures, width_figures
 from metaplastic.report.studies import StudyRecord
 
 FIGURES: dict[str, Callable[[StudyRecord], list[PaperFigure]]] = {
+    "fig2": hidden_weight_figures,
     "table1": method_figures,
     "fig3": width_figures,
     "fig5-fashion": stream_figures,

@@ -5,8 +5,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
+from metaplastic.evaluation import LayerDivergence, MagnitudeHistogram, QuadraticResult, SignSwitch
+from metaplastic.experiments import Record
+from metaplastic.report.groups import Run
 from metaplastic.report.paper_figure import PaperFigure, number
+from metaplastic.report.paper_tasks import task_figures
+from metaplastic.report.probes import magnitude_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
 from metaplastic.report.seed_means import divergence_means, mean_bins, sign_switch_means
 from metaplastic.report.studies import StudyRecord
@@ -80,6 +84,59 @@ def switching_figures(study: StudyRecord) -> list[PaperFigure]:
         figures += [_switch(panel.name, switch)] if switch else []
         figures += [_divergence(panel.name, divergence)] if divergence else []
     return figures
+
+
+def hidden_weight_figures(study: StudyRecord) -> list[PaperFigure]:
+    """Accuracy along tasks, and how the hidden weights are distributed at the end of each task.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        Its figures; the second kind for the first seed, where its record has distributions.
+    """
+    ends = {panel.title: _histograms(panel.runs[0]) for panel in study.panels if panel.runs}
+    ends = {title: found for title, found in ends.items() if found}
+    return [*task_figures(study), *([_magnitudes(ends)] if ends else [])]
+
+
+def _histograms(run: Run) -> list[dict[str, MagnitudeHistogram]]:
+    """Distributions by layer at the end of each task; none in records of earlier versions."""
+    layers = [line["layers"] for line in Record(run.folder).metrics() if line["event"] == "task"]
+    return [
+        {
+            f"layer {place}": MagnitudeHistogram.from_json(found["histogram"])
+            for place, found in enumerate(end.values(), 1)
+        }
+        for end in layers
+        if all("histogram" in found for found in end.values())
+    ]
+
+
+def _magnitudes(ends: Mapping[str, Sequence[Mapping[str, MagnitudeHistogram]]]) -> PaperFigure:
+    body = [
+        [title, layer, str(task), number(end[layer].edges[-1]), number(_mean(end[layer]))]
+        for title, found in ends.items()
+        for task, end in enumerate(found, 1)
+        for layer in end
+    ]
+    said = "; ".join(
+        f"{title}, {layer}: {mean}" for title, layer, task, _, mean in body if task == str(len(ends[title]))
+    )
+    return PaperFigure(
+        "hidden-weights",
+        "Hidden weights at the end of each task",
+        f"Distributions of the magnitude of hidden weights, a row per layer, a column per panel, a line per task. Mean "
+        f"magnitude at the end: {said}.",
+        magnitude_curves(ends),
+        [["panel", "layer", "after task", "largest", "mean magnitude"], *body],
+        ("The first seed of each panel.",),
+    )
+
+
+def _mean(histogram: MagnitudeHistogram) -> float:
+    edges = np.array(histogram.edges)
+    return float(np.average((edges[1:] + edges[:-1]) / 2, weights=histogram.counts))
 
 
 def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PaperFigure:

@@ -104,14 +104,12 @@ class StudyRecord:
 
     @property
     def command(self) -> str:
-        """The command that makes what is there."""
-        seeds = list(self.seeds)
-        counted = [str(len(seeds))] if seeds == list(range(len(seeds))) else list(map(str, seeds))
-        if len(seeds) == 1:  # one number is how many seeds, not which
-            counted = [str(seeds[0] + 1)]
-        given = f" --seeds {' '.join(counted)}" if seeds else ""
+        """The command that makes what is there; several where seeds do not follow one another."""
         panels = f" --panels {' '.join(panel.name for panel in self.done)}" if self.missing and self.done else ""
-        return f"metaplastic run {self.name} --size {self.size.value}{given}{panels}"
+        begin = f"metaplastic run {self.name} --size {self.size.value}"
+        rows = _in_a_row(self.seeds)
+        given = [f" --seeds {len(row)}" + (f" --seed {row[0]}" if row[0] else "") for row in rows] or [""]
+        return "; ".join(f"{begin}{seeds}{panels}" for seeds in given)
 
     @property
     def seconds(self) -> float:
@@ -174,6 +172,17 @@ def read_studies(folders: Iterable[Path | str]) -> list[StudyRecord]:
     studies = [_read(*mark, folder, label) for mark, (label, folder) in zip(marks, places, strict=True)]
     _require_told_apart(studies)
     return sorted(studies, key=lambda one: (list(STUDIES).index(one.name), list(Size).index(one.size)))
+
+
+def _in_a_row(seeds: Sequence[int]) -> list[list[int]]:
+    """Cut ascending seeds where one does not follow the other."""
+    rows: list[list[int]] = []
+    for seed in seeds:
+        if rows and seed == rows[-1][-1] + 1:
+            rows[-1].append(seed)
+        else:
+            rows.append([seed])
+    return rows
 
 
 def _few_seeds(panel: PanelRecord) -> list[str]:
