@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from metaplastic.experiments import STUDIES
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-LINKS = [(page, link) for page in PAGES for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text())]
+LINKED = [*PAGES, ROOT / "REPRODUCTION.md", ROOT / "benchmarks" / "README.md"]
+LINKS = [(page, link) for page in LINKED for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text())]
 
 
 def test_there_are_exactly_two_commands():
@@ -31,4 +34,9 @@ def test_the_python_code_runs(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=[link for _, link in LINKS])
 def test_every_local_link_leads_somewhere(page, link):
-    assert (page.parent / link).exists()
+    assert (page.parent / link.partition("#")[0]).exists()
+
+
+def test_the_ledger_has_every_study():
+    ledger = (ROOT / "REPRODUCTION.md").read_text()
+    assert all(f"`{name}`" in ledger for name in STUDIES)
