@@ -205,7 +205,20 @@ def test_seeds_are_different_and_at_least_one(tmp_path, seeds):
 def test_the_command_line_runs_seeds(tmp_path, capsys):
     from metaplastic import cli
 
-    words = ["--tasks", "2", "--epochs", "1", "--hidden", "16", "--seeds", "4", "5", "--out", str(tmp_path / "runs")]
+    words = [
+        "--tasks",
+        "2",
+        "--epochs",
+        "1",
+        "--hidden",
+        "16",
+        "--seeds",
+        "2",
+        "--seed",
+        "4",
+        "--out",
+        str(tmp_path / "runs"),
+    ]
     cli.main(["run", "permuted-digits", *words])
     assert Record(tmp_path / "runs" / "seed4").metrics()[0]["engine"]["members"] == 2
     shown = capsys.readouterr()
