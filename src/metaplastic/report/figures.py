@@ -84,7 +84,8 @@ def final_bars(comparison: Comparison) -> "Figure":
         from matplotlib.lines import Line2D
 
         labels = [_wrapped(group.label, 26) for group in groups]
-        width = min(max(2.6, 0.3 * len(places) * (len(groups) + 1)), 11.0)
+        across = max(0.3 * (len(groups) + 1), 0.9)  # of the bars of a test, and of its name
+        width = min(max(2.6, across * len(places)), 11.0)
         longest = [line for label in labels for line in label.split("\n")]
         frame = Frame(1, width=width, height=2.7, legend=Frame.legend_width([*longest, "chance"]), top=0.75)
         title = f"{_capital(comparison.title)}: accuracy at the end"
@@ -98,7 +99,7 @@ def final_bars(comparison: Comparison) -> "Figure":
             _draw_chance(panel, level)
             handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
         names = [*tests, "mean over\nthe tasks"][: len(places)]
-        panel.set_xticks(places, [_wrapped(name, 14) for name in names])
+        panel.set_xticks(places, [_wrapped(name, 12) for name in names])
         panel.tick_params(axis="x", length=0)
         panel.set_xlim(places[0] - 0.6, places[-1] + 0.6)
         percent_axis(panel)
