@@ -1,11 +1,12 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextlib.contextmanager
@@ -55,3 +56,14 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def write_json(path: Path, plain: Any, indent: int | None = None) -> None:
+    """Write JSON, whole or not at all.
+
+    Args:
+        path: The file to write; its folder must exist.
+        plain: JSON values.
+        indent: Spaces per level, for people; None for one line.
+    """
+    write_text(path, json.dumps(plain, indent=indent) + "\n")

@@ -44,3 +44,15 @@ def is_hidden_weight(parameter: Tensor) -> bool:
         True for a `HiddenWeight`.
     """
     return isinstance(parameter, HiddenWeight)
+
+
+def hidden_weights(network: nn.Module) -> dict[str, Tensor]:
+    """List the hidden weights of a network.
+
+    Args:
+        network: Any module.
+
+    Returns:
+        By name, in the order of `network.named_parameters()`: the values themselves, cut off from gradients.
+    """
+    return {name: value.detach() for name, value in network.named_parameters() if is_hidden_weight(value)}

@@ -17,6 +17,7 @@ from metaplastic.learners import (
     Joint,
     Learner,
     Moment,
+    NeedsBoundaries,
     Schedule,
     SynapticIntelligence,
     Weights,
@@ -111,7 +112,7 @@ def test_every_learner_of_the_package_is_under_contract():
         value
         for value in (getattr(metaplastic.learners, name) for name in metaplastic.learners.__all__)
         if isinstance(value, type)
-        and value not in (Learner, WithoutHooks)
+        and value not in (Learner, NeedsBoundaries, WithoutHooks)
         and all(hasattr(value, hook) for hook in protocol)
     }
     assert {type(build(network(), 1.0)) for build in LEARNERS.values()} == exported

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from metaplastic.experiments import PRESETS, Record, description, from_json, preset, run, to_json
-from metaplastic.experiments.config import Permuted, Running, Sequence, Split, Stream
+from metaplastic.experiments.config import Running
+from metaplastic.experiments.scenario_config import Permuted, Sequence, Split, Stream
 
 QUICK = {
     Permuted: {"data": "digits", "tasks": 2},

@@ -40,11 +40,19 @@ def test_samples_per_class(name):
 @pytest.mark.parametrize("name", [name for name, entry in CATALOGUE.items() if not entry.embedded])
 def test_every_file_that_is_there_has_the_hash_of_the_catalogue(name):
     entry = CATALOGUE[name]
-    for form in entry.forms:
-        for file in form.files:
-            path = locate(entry, file, [Path(os.environ["METAPLASTIC_DATA"])])
-            if path is not None and path.stat().st_size < 10_000_000:
-                check(entry, form.layout, file, path.read_bytes())
+    found = [
+        (form.layout, file, path)
+        for form in entry.forms
+        for file in form.files
+        if (path := locate(entry, file, [Path(os.environ["METAPLASTIC_DATA"])])) is not None
+    ]
+    assert found
+    for layout, file, path in found:
+        check(entry, layout, file, path.read_bytes())
+    layout, file, path = min(found, key=lambda one: one[2].stat().st_size)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=r"expected .*, got"):
+        check(entry, layout, file, content[:-1] + bytes([content[-1] ^ 1]))
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import torch
 
 import metaplastic as mp
 from metaplastic.experiments import Config, Record, Stack, can_stack, run, run_seeds
-from metaplastic.experiments.config import Network, Optimizer, Permuted, Reset, Running, Split, Stream
+from metaplastic.experiments.config import Network, Optimizer, Reset, Running
+from metaplastic.experiments.scenario_config import Permuted, Split, Stream
 from metaplastic.learners import Engine, NonFiniteLossError
 from metaplastic.nn import GainInit, NormPolicy, Precision, Scope, StackedMLP, Statistics
 from metaplastic.scenarios import Augmentation, stacked

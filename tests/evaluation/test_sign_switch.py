@@ -294,7 +294,10 @@ def probed(loss=None, layer=LAYER, **changes):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: TrainingLoss(BinaryMLP([6, 4], "batch"), task()), "got 'batch', under which every batch would"),
+        (
+            lambda: TrainingLoss(BinaryMLP([6, 4], "batch"), task()),
+            "batch under test, but every batch would normalise",
+        ),
         (lambda: TrainingLoss(BinaryMLP([6, 4], "batch"), task()), r"recalibrate\(network, inputs\)"),
         (lambda: TrainingLoss(StackedMLP([BinaryMLP([6, 4])] * 2), task()), "expected one network, got a stack of 2"),
         (

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from metaplastic.experiments import Config, preset
-from metaplastic.experiments.config import Network, Optimizer, Permuted, Running
+from metaplastic.experiments.config import Network, Optimizer, Running
+from metaplastic.experiments.scenario_config import Permuted
 from metaplastic.nn import NormPolicy, Scope
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from metaplastic.experiments import run, run_seeds
-from metaplastic.experiments.config import Optimizer, Permuted, Rule
+from metaplastic.experiments.config import Optimizer, Rule
 from metaplastic.experiments.run import make_trial
+from metaplastic.experiments.scenario_config import Permuted
 from metaplastic.learners import Moment
 from metaplastic.nn import NormPolicy, Statistics
 from metaplastic.optim import Beakers, TanhSquared

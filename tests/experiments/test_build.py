@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from metaplastic.experiments.build import build_network, build_scenario
-from metaplastic.experiments.config import Config, Family, Network, Permuted, Sequence, Split, Stream
+from metaplastic.experiments.config import Config, Family, Network
 from metaplastic.experiments.run import make_trial
+from metaplastic.experiments.scenario_config import Permuted, Sequence, Split, Stream
 from metaplastic.nn import BinaryConv2d, BinaryLinear, binarize
 
 

@@ -9,8 +9,10 @@ from safetensors.torch import load_file
 
 from metaplastic.experiments import Config, Interrupted, Record, can_stack, from_json, resume, run, to_json
 from metaplastic.experiments import carry_out as following
-from metaplastic.experiments.config import Method, Running, Split, Unit
+from metaplastic.experiments.config import Running, Unit
+from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.run import make_trial
+from metaplastic.experiments.scenario_config import Split
 from metaplastic.experiments.trial import by_observation
 from metaplastic.learners import Engine
 from metaplastic.report import compare, table

@@ -4,20 +4,9 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 
 from metaplastic.experiments import PRESETS, Config, from_json, preset, to_json
-from metaplastic.experiments.config import (
-    Family,
-    Method,
-    Network,
-    Optimizer,
-    Penalty,
-    Permuted,
-    Reset,
-    Rule,
-    Running,
-    Sequence,
-    Split,
-    Stream,
-)
+from metaplastic.experiments.config import Family, Network, Optimizer, Reset, Rule, Running
+from metaplastic.experiments.method_config import Method, Penalty
+from metaplastic.experiments.scenario_config import Permuted, Sequence, Split, Stream
 from metaplastic.learners import Weights
 from metaplastic.nn import NormPolicy, Scope, Statistics
 from metaplastic.optim import Beakers
@@ -127,7 +116,7 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
             ),
             "expected fixed statistics with method 'ewc', got 'batch'",
         ),
-        (lambda: Penalty(strength=-1.0), "expected strength >= 0 and finite, got -1.0"),
+        (lambda: Penalty(strength=-1.0), "expected a strength >= 0 and finite, got -1.0"),
         (lambda: Penalty(fisher_samples=0), "expected fisher_samples >= 1, got 0"),
         (lambda: Penalty(online_decay=2.0), "expected online_decay in"),
         (
@@ -158,7 +147,7 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         ),
         (
             lambda: Config(method=Method.JOINT, scenario=TOLD, optimizer=Optimizer(reset_optimizer=Reset.TASK)),
-            "expected reset_optimizer never with method 'joint', got task",
+            "expected reset_optimizer 'never' with method 'joint', got 'task': all tasks are learned at once",
         ),
         (
             lambda: Optimizer(beakers=Beakers((0.1,), (1.0,))),

@@ -3,7 +3,8 @@
 import pytest
 
 from metaplastic.experiments import Size, study
-from metaplastic.experiments.config import Method, Reset
+from metaplastic.experiments.config import Reset
+from metaplastic.experiments.method_config import Method
 from metaplastic.nn import Scope, Statistics
 
 # panel: m, decay, epochs, batch, hidden, reset per task, normalisation kept per task, tasks

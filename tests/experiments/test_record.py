@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from metaplastic import files
 from metaplastic.evaluation import AccuracyMatrix, MagnitudeHistogram
 from metaplastic.experiments import Interrupted, Record, resume, run
-from metaplastic.experiments.config import Method, Network, Optimizer, Penalty, Rule, Running, Unit
+from metaplastic.experiments.config import Network, Optimizer, Rule, Running, Unit
+from metaplastic.experiments.method_config import Method, Penalty
 from metaplastic.experiments.run import make_trial
 from metaplastic.learners import NonFiniteLossError
 from metaplastic.nn import NormPolicy, Statistics

@@ -21,18 +21,9 @@ from metaplastic.experiments import (
     study,
     to_json,
 )
-from metaplastic.experiments.config import (
-    Config,
-    Family,
-    Features,
-    Method,
-    Network,
-    Permuted,
-    Running,
-    Sequence,
-    Split,
-    Stream,
-)
+from metaplastic.experiments.config import Config, Family, Network, Running
+from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.scenario_config import Features, Permuted, Sequence, Split, Stream
 from metaplastic.learners import NonFiniteLossError
 from metaplastic.report import compare_each
 from metaplastic.scenarios import Augmentation, Grouping
@@ -232,7 +223,7 @@ def test_the_command_line_runs_a_study_and_a_panel(capsys, tmp_path, monkeypatch
     assert "fig2 a, 1 of 2" in said
     assert "m = 0" in said
     assert (tmp_path / "s" / "b" / "seed6" / "summary.json").exists()
-    main(["run", "fig2/b", "--size", "paper", "--lr", "0.002", "--out", str(tmp_path / "b"), "--quiet"])
+    main(["run", "fig2/b", "--size=paper", "--lr", "0.002", "--out", str(tmp_path / "b"), "--quiet"])
     assert Record(tmp_path / "b").config.optimizer.lr == 0.002
     assert Record(tmp_path / "b").config.optimizer.metaplasticity == (1.0,)
 

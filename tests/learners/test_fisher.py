@@ -10,6 +10,7 @@ from torch.nn import functional
 import metaplastic.learners.sample_gradients as module
 from metaplastic.data import Dataset, Samples
 from metaplastic.learners import ConsolidatedWeights, Fisher, FisherKind, Shuffled, Weights
+from metaplastic.learners.sample_gradients import SampleGradients
 from metaplastic.nn import (
     BinaryConvNet,
     BinaryMLP,
@@ -62,10 +63,9 @@ def by_loop(net, kind, part, outputs=None):
 
 
 def same(found, expected):
-    assert found.keys() == expected.keys()
-    for name in found:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-7)
-    assert any(value.abs().max() > 1e-4 for value in expected.values())
+    """Whether two informations agree in every number, and are not nothing."""
+    close = [torch.allclose(found[name], value, rtol=1e-4, atol=1e-7) for name, value in expected.items()]
+    return found.keys() == expected.keys() and all(close) and max(value.max() for value in expected.values()) > 1e-4
 
 
 @pytest.mark.parametrize("kind", [FisherKind.EXACT, FisherKind.EMPIRICAL])
@@ -73,7 +73,7 @@ def same(found, expected):
 @pytest.mark.parametrize("family", [BinaryMLP, RealMLP])
 def test_it_is_the_mean_of_squared_gradients_of_single_samples(kind, outputs, family):
     net, part = network(family), task(outputs)
-    same(Fisher(kind)(net, dict(net.named_parameters()), part, 0), by_loop(net, kind, part, outputs))
+    assert same(Fisher(kind)(net, dict(net.named_parameters()), part, 0), by_loop(net, kind, part, outputs))
 
 
 @pytest.mark.parametrize("kind", PER_SAMPLE)
@@ -85,8 +85,8 @@ def test_it_does_not_depend_on_how_samples_are_cut_into_chunks(kind, monkeypatch
         monkeypatch.setattr(module, "_ELEMENTS", samples * 100)
         monkeypatch.setattr(module, "_SAMPLES", samples)
         found.append(Fisher(kind)(net, parameters, task(), 0))
-    same(found[0], found[1])
-    same(found[0], found[2])
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
 
 
 NETWORKS = {
@@ -105,10 +105,11 @@ def test_outer_products_give_what_written_out_gradients_give(net, outputs):
     parameters = ConsolidatedWeights(net, Weights.HIDDEN).parameters
     inputs, labels = task(outputs).view.batch(torch.arange(30))
     weights = torch.rand(30, generator=torch.Generator().manual_seed(1))
-    chosen = module.sample_gradients(net, parameters, outputs, inputs)
-    assert type(chosen) is module.OuterProducts
-    written_out = module.SampleGradients(net, parameters, outputs)
-    same(chosen.squares(inputs, labels, weights), written_out.squares(inputs, labels, weights))
+    gradients = SampleGradients(net, parameters, outputs, inputs)
+    assert not gradients.written_out
+    factored = gradients.squares(inputs, labels, weights)
+    gradients.written_out = True
+    assert same(factored, gradients.squares(inputs, labels, weights))
     assert not any(layer._forward_hooks for layer in net.modules())
 
 
@@ -124,12 +125,13 @@ class Twice(nn.Module):
 
 
 def test_other_gradients_are_written_out():
-    """Those of gains and convolutions, of layers that are used twice, and of layers along a sequence."""
+    """Those of gains and convolutions, of layers that are used twice, along a sequence, or share a weight."""
     convolutional = BinaryConvNet((1, 28, 28), mnist_usps_blocks((2, 2, 2)), (), 3, "layer")
     along = nn.Sequential(nn.Unflatten(1, (3, 2)), nn.Linear(2, 1), nn.Flatten())
-    for net, width in ((network().eval(), 6), (convolutional, 784), (Twice(), 6), (along, 6)):
-        chosen = module.sample_gradients(net, dict(net.named_parameters()), None, torch.rand(2, width))
-        assert type(chosen) is module.SampleGradients
+    tied = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
+    tied[1].weight = tied[0].weight
+    for net, width in ((network().eval(), 6), (convolutional, 784), (Twice(), 6), (along, 6), (tied, 6)):
+        assert SampleGradients(net, dict(net.named_parameters()), None, torch.rand(2, width)).written_out
 
 
 def test_sampled_labels_give_the_exact_kind_on_average():
@@ -162,14 +164,14 @@ def test_the_batched_kind_is_another_and_smaller_thing():
     other = copy.deepcopy(net).eval()
     functional.cross_entropy(other(inputs), labels).backward()
     whole = Fisher(FisherKind.BATCHED, batch_size=30)(net, parameters, part, 0)
-    same(whole, {name: parameter.grad.square() for name, parameter in other.named_parameters()})
+    assert same(whole, {name: parameter.grad.square() for name, parameter in other.named_parameters()})
 
 
 def test_it_is_taken_from_as_many_samples_as_asked_drawn_by_the_seed():
     net, part = network(), task()
     parameters = dict(net.named_parameters())
     first, again, other = (Fisher(samples=4, seed=seed)(net, parameters, part, 0) for seed in (0, 0, 1))
-    same(first, again)
+    assert same(first, again)
     assert not torch.equal(first["layers.0.weight"], other["layers.0.weight"])
     later = Fisher(samples=4)(net, parameters, part, 1)
     assert not torch.equal(first["layers.0.weight"], later["layers.0.weight"])

@@ -97,7 +97,10 @@ def test_only_hidden_weights_are_damped_and_one_warning_says_so():
 
 
 def test_no_warning_without_metaplasticity():
-    MetaplasticAdam(network().parameters(), metaplasticity=0.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        MetaplasticAdam(network().parameters(), metaplasticity=0.0)
+    assert caught == []
 
 
 def test_parameters_adopted_behind_the_back_of_the_optimizer_train_and_are_warned_of_once():

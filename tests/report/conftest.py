@@ -15,7 +15,9 @@ from metaplastic.experiments import (
     run_study,
     study,
 )
-from metaplastic.experiments.config import Method, Network, Optimizer, Permuted, Running, Sequence, Stream
+from metaplastic.experiments.config import Network, Optimizer, Running
+from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.scenario_config import Permuted, Sequence, Stream
 from metaplastic.nn import NormPolicy, Statistics
 
 

@@ -1,7 +1,6 @@
 """The measurements of a machine: our step against the published one, and against what the machine could do."""
 
 import itertools
-import json
 import math
 import statistics
 import tempfile
@@ -13,7 +12,7 @@ from typing import Any
 
 from metaplastic.benchmark.pairing import TUNED_ALLOCATOR, Rounds, Spread, SubjectSpec, ratio, take_turns, working
 from metaplastic.experiments.environment import environment
-from metaplastic.files import write_text
+from metaplastic.files import write_json
 
 SUBJECTS = {
     "published": SubjectSpec("published"),
@@ -362,4 +361,4 @@ def write(found: dict[str, Any], path: Path) -> None:
         found: JSON values.
         path: The file; its folder must exist.
     """
-    write_text(path, json.dumps(found, indent=2) + "\n")
+    write_json(path, found, indent=2)

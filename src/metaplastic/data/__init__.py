@@ -1,6 +1,6 @@
 """Files to tensors; nothing is read or fetched at import."""
 
-from metaplastic.data.arrays import load_csv, load_folder, load_npz, save_npz
+from metaplastic.data.arrays import load_csv, load_npz, save_npz
 from metaplastic.data.dataset import Dataset, Samples
 from metaplastic.data.download import Availability, State, available, fetch
 from metaplastic.data.features import (
@@ -11,6 +11,7 @@ from metaplastic.data.features import (
     extracted_features,
     normalised_samples,
 )
+from metaplastic.data.folder import load_folder
 from metaplastic.data.images import load
 from metaplastic.data.random_features import random_convolutional_features
 

@@ -1,12 +1,11 @@
-"""Data of your own: a .npz file, a .csv file, or a folder of images."""
+"""Data of your own: a .npz file or a .csv file."""
 
 import csv
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,38 +15,21 @@ from metaplastic.data.dataset import Dataset, Samples
 from metaplastic.files import replacing
 from metaplastic.seeding import Purpose, generator
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
-"""Files that are read as images; others in the same folder are passed over."""
-
-_GRAYSCALE = ("1", "L", "LA")
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def load_path(path: Path) -> Dataset:
-    """Load a file or folder, as its kind demands.
+def existing(path: str | Path) -> Path:
+    """Find what lies at a path.
 
     Args:
-        path: A .npz file, a .csv file or a folder of images.
+        path: A file or folder; `~` is the user's home.
 
     Returns:
-        The data set, with the defaults of `load_npz`, `load_csv` or `load_folder`.
+        The path.
 
     Raises:
-        ValueError: When it is of another kind.
+        FileNotFoundError: When nothing is there.
     """
-    if _existing(path).is_dir():
-        return load_folder(path)
-    loaders: dict[str, Callable[[Path], Dataset]] = {".npz": load_npz, ".csv": load_csv}
-    suffix = path.suffix.lower()
-    if suffix not in loaders:
-        raise ValueError(f"expected a .npz file, a .csv file or a folder of images, got {path}; convert it to one")
-    return loaders[suffix](path)
-
-
-def _existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"expected a file or folder at {path}, found nothing; check the path")
@@ -78,7 +60,7 @@ def load_npz(path: str | Path, test_fraction: float = 0.2, seed: int = 0) -> Dat
         >>> blobs.class_names, len(blobs.train), len(blobs.test)
         (('a', 'b'), 8, 2)
     """
-    path = _existing(path)
+    path = existing(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored}
@@ -142,7 +124,7 @@ def _from_arrays(path: Path, arrays: Sequence[np.ndarray], test_fraction: float,
         x, y = arrays
         train, test = stratified_split(y, test_fraction, seed)
         arrays = x[train], y[train], x[test], y[test]
-    return _dataset(path.stem, *arrays)
+    return dataset_of(path.stem, *arrays)
 
 
 def _check_inputs(name: str, x: np.ndarray) -> None:
@@ -169,7 +151,22 @@ def _check_labels(name: str, y: np.ndarray, count: int) -> None:
         raise ValueError(f"{name}: expected a label for every sample, got {y[~np.isfinite(y)][0]}; remove such samples")
 
 
-def _dataset(name: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Dataset:
+def dataset_of(name: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Dataset:
+    """Make a data set of checked arrays.
+
+    Args:
+        name: What it is called, and what messages begin with.
+        x_train: Training inputs, bytes or numbers.
+        y_train: Their labels, numbers or text.
+        x_test: Test inputs, of the same kind.
+        y_test: Their labels, each one of the training labels.
+
+    Returns:
+        The data set; classes are the sorted values of the training labels.
+
+    Raises:
+        ValueError: When the parts do not fit each other.
+    """
     if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
         raise ValueError(
             f"{name}: expected training and test inputs of one kind, got {x_train.dtype} and {x_test.dtype}; "
@@ -251,7 +248,7 @@ def load_csv(
         >>> load_csv(path).class_names
         ('setosa', 'versicolor')
     """
-    path = _existing(path)
+    path = existing(path)
     features, texts = _read_table(path, label)
     names, labels = _classes(texts)
     train, test = stratified_split(labels, test_fraction, seed)
@@ -328,84 +325,3 @@ def _classes(texts: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
         keys = np.array(texts)
     _, first, labels = np.unique(keys, return_index=True, return_inverse=True)
     return tuple(texts[i] for i in first), labels.astype(np.int64)
-
-
-def load_folder(path: str | Path, test_fraction: float = 0.2, seed: int = 0) -> Dataset:
-    """Load a folder of images, one folder a class.
-
-    Args:
-        path: Either with the folders `train/<class>/` and `test/<class>/`, or with `<class>/` alone. All images have
-            one size; grayscale ones become `[samples, rows, columns]`, others `[samples, 3, rows, columns]`.
-        test_fraction: Share held out for testing, class by class, in (0, 1), where there is no folder `test`.
-        seed: Of that split.
-
-    Returns:
-        The data set; classes are the sorted names of the folders.
-
-    Raises:
-        ImportError: When Pillow is not installed.
-        ValueError: When an image cannot be read or differs in size, or a class is empty, naming it.
-
-    Example:
-        >>> import tempfile
-        >>> from PIL import Image
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for i in range(10):
-        ...     (root / "ab"[i % 2]).mkdir(exist_ok=True)
-        ...     Image.new("L", (4, 3), i).save(root / "ab"[i % 2] / f"{i}.png")
-        >>> load_folder(root).train.inputs.shape
-        torch.Size([8, 3, 4])
-    """
-    path = _existing(path)
-    if (path / "train").is_dir() != (path / "test").is_dir():
-        raise ValueError(f"{path}: expected both folders train and test, or neither, got one; add the other")
-    divided = (path / "train").is_dir()
-    parts = [_image_files(path / part) for part in (("train", "test") if divided else ("",))]
-    images = _read_images([file for part in parts for file in part])
-    labels = np.array([file.parent.name for part in parts for file in part])
-    if divided:
-        border = len(parts[0])
-        return _dataset(path.resolve().name, images[:border], labels[:border], images[border:], labels[border:])
-    train, test = stratified_split(labels, test_fraction, seed)
-    return _dataset(path.resolve().name, images[train], labels[train], images[test], labels[test])
-
-
-def _image_files(root: Path) -> list[Path]:
-    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    if not folders:
-        raise ValueError(f"{root}: expected one folder per class, got none; sort the images into such folders")
-    found: list[Path] = []
-    for folder in folders:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
-        if not files:
-            raise ValueError(f"{folder}: expected images ({', '.join(SUFFIXES)}), got none; add some or remove it")
-        found += files
-    return found
-
-
-def _read_images(files: list[Path]) -> np.ndarray:
-    modes, images = zip(*_open_images(files), strict=True)
-    if set(modes) <= set(_GRAYSCALE):
-        return np.stack([np.asarray(image.convert("L")) for image in images])
-    return np.stack([np.asarray(image.convert("RGB")).transpose(2, 0, 1) for image in images])
-
-
-def _open_images(files: list[Path]) -> Iterator[tuple[str, "Image.Image"]]:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("a folder of images is read with Pillow: pip install metaplastic[images]") from error
-    first = None
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{file}: expected an image, got {error}; replace or remove it") from error
-        first = first or image.size
-        if image.size != first:
-            sizes = f"{files[0]} of {first[0]}x{first[1]} and {file} of {image.size[0]}x{image.size[1]}"
-            raise ValueError(f"expected images of one size, got {sizes} pixels; resize them")
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"{file}: expected 8 bits a channel, got mode {image.mode}; convert it to 8 bits")
-        yield image.mode, image

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import UInt8
 
 from metaplastic.data import catalogue
-from metaplastic.data.arrays import load_path, stratified_split
+from metaplastic.data.arrays import stratified_split
+from metaplastic.data.by_path import load_path
 from metaplastic.data.catalogue import Entry, Form, Layout, SourceFile
 from metaplastic.data.dataset import Dataset, Samples, samples
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from metaplastic.evaluation.json_record import JsonRecord
@@ -137,6 +137,27 @@ def magnitude_range(*hidden: Float[Tensor, "..."]) -> tuple[float, float]:
     if not 0 < largest < float("inf"):
         raise ValueError(f"expected hidden weights that are finite and not all 0, got a largest magnitude of {largest}")
     return 0.0, largest
+
+
+def relative_bins(
+    hidden: Float[Tensor, "..."], bins: int
+) -> tuple[Float64[Tensor, " weights"], Float64[Tensor, " edges"], Int64[Tensor, " weights"]]:
+    """Sort hidden weights into bins of equal width of `|W_h| / max |W_h|`, the last one closed.
+
+    Args:
+        hidden: Hidden weights W_h, any shape, finite and not all 0.
+        bins: Number of bins, >= 1.
+
+    Returns:
+        Relative magnitudes, the borders of the bins, and the bin of each weight, all on the CPU.
+
+    Example:
+        >>> relative_bins(torch.tensor([0.5, -1.0, 4.0]), 2)[2].tolist()
+        [0, 0, 1]
+    """
+    magnitude = hidden.detach().to("cpu", torch.float64).abs().flatten()
+    relative, edges = magnitude / magnitude.max(), torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    return relative, edges, torch.bucketize(relative, edges[1:-1], right=True)
 
 
 def layer_report(

@@ -9,12 +9,12 @@ References:
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from metaplastic.evaluation.hidden_weights import relative_bins
 from metaplastic.nn import binarize
 
 
@@ -275,12 +275,10 @@ def bin_switch_losses(
             f"expected at least 1 bin and a finite largest magnitude above 0, got {bins} bins and {largest}; "
             "train first"
         )
-    magnitude = hidden.detach().double().abs() / largest
-    edges = [index / bins for index in range(bins)] + [1.0]
-    inside = [(magnitude >= low) & (magnitude < high) for low, high in pairwise(edges)]
-    inside[-1] |= magnitude == 1
+    magnitude, edges, owner = relative_bins(hidden, bins)
+    inside = [owner == position for position in range(bins)]
     return SwitchBins(
-        tuple(edges),
+        tuple(edges.tolist()),
         tuple(int(chosen.sum()) for chosen in inside),
         tuple(_mean(magnitude[chosen]) for chosen in inside),
         tuple(_mean(losses.detach().double()[chosen]) for chosen in inside),

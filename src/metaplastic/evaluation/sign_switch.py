@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
+from metaplastic.evaluation.hidden_weights import relative_bins
 from metaplastic.evaluation.json_record import JsonRecord
 from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners import task_loss
-from metaplastic.nn import StackedMLP, evaluating, normalizations
+from metaplastic.nn import StackedMLP, evaluating, require_fixed_statistics
 from metaplastic.scenarios import Task
 
 
@@ -54,12 +55,7 @@ class TrainingLoss:
                 f"expected one network, got a stack of {self.network.members}; measure its members one by one, whose "
                 "weights are those of the stack"
             )
-        if any(layer.policy.depends_on_test_batch for layer in normalizations(self.network)):
-            raise ValueError(
-                "expected normalisation with fixed statistics, got 'batch', under which every batch would normalise "
-                "the changed network anew; load the weights into a network with statistics='recalibrated' and call "
-                "recalibrate(network, inputs), or train with statistics='running'"
-            )
+        require_fixed_statistics(self.network, "every batch would normalise the changed network anew")
         if self.samples < 1 or self.batch_size < 1:
             raise ValueError(
                 f"expected at least one sample and one per batch, got {self.samples} and {self.batch_size}; leave rows "
@@ -258,8 +254,8 @@ def switch_signs(
         if value < least:
             raise ValueError(f"expected {name} >= {least}, got {value}")
     hidden = loss.hidden_weight(layer)
-    relative, edges = _relative_magnitude(hidden, layer), torch.linspace(0, 1, bins + 1, dtype=torch.float64)
-    owner = torch.bucketize(relative, edges[1:-1], right=True)
+    _require_magnitudes(hidden, layer)
+    relative, edges, owner = relative_bins(hidden, bins)
     before = loss.measure()
     weights, magnitude, increase = [], [], []
     for position in range(bins):
@@ -287,12 +283,10 @@ def _loss_switched(loss: TrainingLoss, hidden: Tensor, synapses: Tensor) -> floa
         return loss.measure()
 
 
-def _relative_magnitude(hidden: Tensor, layer: str) -> Tensor:
-    magnitude = hidden.detach().to("cpu", torch.float64).abs().flatten()
-    largest = float(magnitude.max()) if len(magnitude) else 0.0
+def _require_magnitudes(hidden: Tensor, layer: str) -> None:
+    largest = float(hidden.detach().abs().max()) if hidden.numel() else 0.0
     if not 0 < largest < float("inf"):
         raise ValueError(
             f"expected hidden weights of {layer!r} that are finite and not all 0, got a largest magnitude of "
             f"{largest}; there is nothing to compare magnitudes with"
         )
-    return magnitude / largest

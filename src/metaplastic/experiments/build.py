@@ -5,18 +5,9 @@ from pathlib import Path
 import torch
 
 from metaplastic.data import Dataset, load, normalised_samples, random_convolutional_features
-from metaplastic.experiments.config import (
-    Config,
-    Family,
-    Features,
-    Method,
-    Permuted,
-    Reset,
-    Rule,
-    ScenarioConfig,
-    Sequence,
-    Split,
-)
+from metaplastic.experiments.config import Config, Family, Reset, Rule
+from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.scenario_config import Features, Permuted, ScenarioConfig, Sequence, Split
 from metaplastic.experiments.trial import Training, by_descent, by_observation
 from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners import (

@@ -5,144 +5,11 @@ import math
 from dataclasses import dataclass, field
 
 from metaplastic.choices import settle_choices, unknown
-from metaplastic.learners import Engine, FisherKind, Weights
+from metaplastic.experiments.method_config import Method, Penalty
+from metaplastic.experiments.scenario_config import Permuted, ScenarioConfig, at_least
+from metaplastic.learners import Engine
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, Beakers, EpsPlacement
-from metaplastic.scenarios import Announced, Augmentation, Grouping, Increment
-
-
-@dataclass(frozen=True)
-class Permuted:
-    """Permuted images.
-
-    Args:
-        data: Name of a data set, or a path to your own.
-        tasks: Number of tasks, >= 1.
-        permute_first: Whether the first task is permuted too.
-        permutation_seed: Seed of the permutations; None takes the run's seed.
-        boundaries: Announce task boundaries in training.
-        task_at_test: Tell the task at test.
-    """
-
-    data: str = "digits"
-    tasks: int = 6
-    permute_first: bool = True
-    permutation_seed: int | None = None
-    boundaries: bool = False
-    task_at_test: bool = False
-
-    def __post_init__(self) -> None:
-        _at_least("tasks", self.tasks, 1)
-
-    @property
-    def announced(self) -> Announced:
-        """What a learner is told."""
-        return Announced(self.boundaries, self.task_at_test)
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """Several data sets one after the other.
-
-    Args:
-        data: Names or paths of the data sets, in order; one alone is what a sequence is compared with.
-        samples: Number of training samples drawn from each data set; empty takes all.
-        image_side: Height and width to which images are padded with zeros; None leaves them as they are.
-        shared_head: Whether all answer with the same outputs.
-        boundaries: Announce task boundaries in training.
-        task_at_test: Tell the task at test.
-    """
-
-    data: tuple[str, ...] = ("mnist", "fashion-mnist")
-    samples: tuple[int, ...] = ()
-    image_side: int | None = None
-    shared_head: bool = True
-    boundaries: bool = False
-    task_at_test: bool = False
-
-    def __post_init__(self) -> None:
-        _at_least("number of data sets", len(self.data), 1)
-        if self.samples and len(self.samples) != len(self.data):
-            raise ValueError(
-                f"expected one number of samples per data set, got {len(self.samples)} for {len(self.data)}; give none "
-                "for all samples"
-            )
-        for count in self.samples:
-            _at_least("samples", count, 1)
-
-    @property
-    def announced(self) -> Announced:
-        """What a learner is told."""
-        return Announced(self.boundaries, self.task_at_test)
-
-
-class Features(enum.StrEnum):
-    """What a network is shown of an image."""
-
-    PIXELS = "pixels"
-    """The image itself."""
-    RANDOM = "random"
-    """512 features from one layer of fixed random filters, brought to mean 0 and deviation 1 in every sample: what
-    stands for a pretrained network where there is none."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """The classes of one data set, divided into tasks.
-
-    Args:
-        data: Name of a data set, or a path to your own.
-        tasks: Number of tasks, >= 1; it divides the number of classes.
-        increment: What a new task adds.
-        grouping: Which classes are learned together.
-        features: What the network is shown of an image.
-        boundaries: Announce task boundaries in training.
-        task_at_test: Tell the task at test, while all outputs answer; increment `task` tells it in any case.
-    """
-
-    data: str = "mnist"
-    tasks: int = 5
-    increment: Increment = Increment.CLASS
-    grouping: Grouping = Grouping.IN_ORDER
-    features: Features = Features.PIXELS
-    boundaries: bool = False
-    task_at_test: bool = False
-
-    def __post_init__(self) -> None:
-        settle_choices(self)
-        _at_least("tasks", self.tasks, 1)
-
-    @property
-    def announced(self) -> Announced:
-        """What a learner is told."""
-        return Announced(self.boundaries, self.task_at_test or self.increment is Increment.TASK)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """One data set that comes in random parts.
-
-    Args:
-        data: Name of a data set, or a path to your own.
-        parts: Number of parts, >= 1; 1 is ordinary training.
-        augment: How training images are moved at random; tests see them as they are.
-    """
-
-    data: str = "fashion-mnist"
-    parts: int = 60
-    augment: Augmentation = Augmentation.NONE
-
-    def __post_init__(self) -> None:
-        settle_choices(self)
-        _at_least("parts", self.parts, 1)
-
-    @property
-    def announced(self) -> Announced:
-        """What a learner is told: nothing, because nothing changes."""
-        return Announced()
-
-
-ScenarioConfig = Permuted | Sequence | Split | Stream
 
 
 class Family(enum.StrEnum):
@@ -191,7 +58,7 @@ class Network:
     def __post_init__(self) -> None:
         settle_choices(self)
         for width in (*self.hidden, *self.channels):
-            _at_least("width", width, 1)
+            at_least("width", width, 1)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"expected dropout in [0, 1), got {self.dropout}; 0 switches it off")
         if self.dropout and self.family in (Family.REAL_MLP, Family.REAL_CONV):
@@ -265,7 +132,7 @@ class Optimizer:
                 raise ValueError(
                     f"expected metaplasticity >= 0 and finite, got {m}; 0 is the plain network, the paper has 0.5 to 13"
                 )
-        _at_least("number of metaplasticities", len(self.metaplasticity), 1)
+        at_least("number of metaplasticities", len(self.metaplasticity), 1)
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise ValueError(f"expected lr > 0 and finite, got {self.lr}; the paper uses 0.005")
         if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
@@ -289,107 +156,6 @@ class Optimizer:
                 unknown("consolidation function", self.consolidation, CONSOLIDATION_FUNCTIONS)
                 + ", or a CSV file of a measured curve"
             )
-
-
-class Method(enum.StrEnum):
-    """The learner."""
-
-    FINETUNE = "finetune"
-    """Each task as it comes; with metaplasticity, the paper's method."""
-    JOINT = "joint"
-    """All tasks at once: the upper bound."""
-    EWC = "ewc"
-    """Elastic weight consolidation, with a term for every past task; boundaries must be announced."""
-    ONLINE_EWC = "online-ewc"
-    """Elastic weight consolidation with one term that moves on with every task; the same."""
-    RANDOM_CONSOLIDATION = "random-consolidation"
-    """EWC with its importance shuffled within each layer: the paper's control; the same."""
-    SYNAPTIC_INTELLIGENCE = "si"
-    """Synaptic intelligence; the same."""
-    NEAREST_MEAN = "nearest-mean"
-    """The class whose mean is nearest, in closed form: network, normalisation and optimizer are not used."""
-    STREAMING_LDA = "streaming-lda"
-    """Streaming linear discriminant analysis, in closed form: network, normalisation and optimizer are not used."""
-
-    @property
-    def has_penalty(self) -> bool:
-        """Whether weights are held by a penalty, which is attached where a task ends."""
-        return self not in (Method.FINETUNE, Method.JOINT, Method.NEAREST_MEAN, Method.STREAMING_LDA)
-
-    @property
-    def closed_form(self) -> bool:
-        """Whether the classifier is a formula of the samples seen, learned in one pass without an optimizer."""
-        return self in (Method.NEAREST_MEAN, Method.STREAMING_LDA)
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """How the methods with a penalty hold weights. Each of them has its own fields; another's must be left alone.
-
-    Args:
-        strength: Factor of the penalty, >= 0: lambda of EWC, with a factor 1/2 before it, or c of synaptic
-            intelligence; 0 switches it off. It must be given, because no strength serves two methods or two kinds of
-            weights. The authors' lambda on binary weights is 5,000.
-        weights: Which weights are held: the signs of binary layers, or the hidden weights.
-        fisher: Whose squared gradients are the importance of EWC.
-        fisher_samples: Training samples that it is taken from, >= 1.
-        online_decay: What the importance of earlier tasks is multiplied by in online EWC, in [0, 1].
-        path: Which weights the path integral of synaptic intelligence goes along.
-        damping: Keeps the importance of synaptic intelligence finite for weights that moved little, > 0.
-    """
-
-    strength: float | None = None
-    weights: Weights = Weights.BINARY
-    fisher: FisherKind = FisherKind.EMPIRICAL
-    fisher_samples: int = 5000
-    online_decay: float = 1.0
-    path: Weights = Weights.HIDDEN
-    damping: float = 0.1
-
-    def __post_init__(self) -> None:
-        settle_choices(self)
-        if self.strength is not None and not 0 <= self.strength < math.inf:
-            raise ValueError(f"expected strength >= 0 and finite, got {self.strength}; 0 switches the penalty off")
-        _at_least("fisher_samples", self.fisher_samples, 1)
-        if not 0 <= self.online_decay <= 1:
-            raise ValueError(f"expected online_decay in [0, 1], got {self.online_decay}; 1 forgets none of it")
-        if not self.damping > 0:
-            raise ValueError(f"expected damping > 0, got {self.damping}; 0.1 is usual")
-
-    def require_fields_of(self, method: Method) -> None:
-        """Fail if a field is set that a method does not have, or its strength is missing.
-
-        Args:
-            method: The method.
-
-        Raises:
-            ValueError: With the field and the methods that have it.
-        """
-        for name, methods in _FIELDS.items():
-            if method not in methods and getattr(self, name) != getattr(Penalty, name):
-                who = ", ".join(repr(other.value) for other in methods)
-                raise ValueError(
-                    f"expected {name} to be left alone with method {method.value!r}, got {getattr(self, name)}; it "
-                    f"belongs to {who}"
-                )
-        if method.has_penalty and self.strength is None:
-            raise ValueError(
-                f"expected a strength of the penalty with method {method.value!r}, got none; give --strength, for EWC "
-                "on binary weights 5000 as the authors, else one that was chosen for the purpose"
-            )
-
-
-_WITH_FISHER = (Method.EWC, Method.ONLINE_EWC, Method.RANDOM_CONSOLIDATION)
-_FIELDS: dict[str, tuple[Method, ...]] = {
-    "strength": (*_WITH_FISHER, Method.SYNAPTIC_INTELLIGENCE),
-    "weights": (*_WITH_FISHER, Method.SYNAPTIC_INTELLIGENCE),
-    "fisher": _WITH_FISHER,
-    "fisher_samples": _WITH_FISHER,
-    "online_decay": (Method.ONLINE_EWC,),
-    "path": (Method.SYNAPTIC_INTELLIGENCE,),
-    "damping": (Method.SYNAPTIC_INTELLIGENCE,),
-}
-"""The methods that each field of a penalty belongs to."""
 
 
 class Unit(enum.StrEnum):
@@ -438,7 +204,7 @@ class Running:
             ("checkpoint_every", 1),
             ("threads", 0),
         ):
-            _at_least(name, getattr(self, name), least)
+            at_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True)
@@ -480,70 +246,73 @@ class Config:
 
     def __post_init__(self) -> None:
         settle_choices(self)
-        _at_least("epochs", self.epochs, 1)
-        _at_least("batch_size", self.batch_size, 1)
-        if self.method.closed_form and self.epochs != 1:
-            raise ValueError(
-                f"expected epochs 1 with method {self.method.value!r}, got {self.epochs}: it takes in every sample "
-                "once, and a second pass would count it twice; use --epochs 1"
-            )
-        normalised = not self.method.closed_form
-        if normalised and self.batch_size == 1 and self.norm.statistics is not Statistics.LAYER:
-            raise ValueError(
-                f"expected batch_size >= 2 with {self.norm.statistics.value!r} statistics, got 1: a batch of one "
-                "sample has no variance; use larger batches or --statistics layer"
-            )
-        if self.method is Method.JOINT and self.norm.scope is Scope.PER_TASK:
-            raise ValueError(
-                "expected scope 'shared' with method 'joint', got 'per_task': all tasks are learned at once, so there "
-                "is one normalisation state; use --scope shared"
-            )
+        at_least("epochs", self.epochs, 1)
+        at_least("batch_size", self.batch_size, 1)
         self.penalty.require_fields_of(self.method)
-        if self.method.has_penalty and self.network.frozen:
+        self._check_method()
+        self._check_norm()
+        self._check_announced()
+
+    def _check_method(self) -> None:
+        """Refuse what a method cannot be given."""
+        method = self.method
+        if method.closed_form and self.epochs != 1:
             raise ValueError(
-                f"expected trained weights with method {self.method.value!r}, got a frozen network; use --no-frozen"
+                f"expected epochs 1 with method {method.value!r}, got {self.epochs}: it takes in every sample once, "
+                "and a second pass would count it twice; use --epochs 1"
             )
-        if self.norm.statistics is Statistics.NONE and self.network.family not in (Family.REAL_MLP, Family.REAL_CONV):
+        if method.has_penalty and self.network.frozen:
             raise ValueError(
-                f"expected a network with real weights with 'none' statistics, got {self.network.family.value!r}: sums "
-                "of signs that are not normalised lie beyond the pseudo-gradient; use --statistics recalibrated"
+                f"expected trained weights with method {method.value!r}, got a frozen network; use --no-frozen"
             )
-        for name, neutral in (("reset_optimizer", Reset.NEVER), ("lr_division", 1.0)):
-            if self.method is Method.JOINT and getattr(self.optimizer, name) != neutral:
+        if method.has_fisher and self.norm.depends_on_test_batch:
+            raise ValueError(
+                f"expected fixed statistics with method {method.value!r}, got 'batch'; use --statistics recalibrated, "
+                "running or layer"
+            )
+        joint = method is Method.JOINT
+        for name, got, neutral in (
+            ("scope", self.norm.scope.value, Scope.SHARED.value),
+            ("reset_optimizer", self.optimizer.reset_optimizer.value, Reset.NEVER.value),
+            ("lr_division", self.optimizer.lr_division, 1.0),
+        ):
+            if joint and got != neutral:
                 raise ValueError(
-                    f"expected {name} {neutral} with method 'joint', got {getattr(self.optimizer, name)}: all tasks "
-                    "are learned at once, so there is no boundary"
+                    f"expected {name} {neutral!r} with method 'joint', got {got!r}: all tasks are learned at once, so "
+                    f"there is no boundary, and one normalisation state; use --{name.replace('_', '-')} {neutral}"
                 )
-        told = self.scenario.announced
-        if self.method.has_penalty and not told.boundaries:
+
+    def _check_norm(self) -> None:
+        """Refuse a normalisation that the network or the batches cannot have."""
+        statistics, family = self.norm.statistics, self.network.family
+        if not self.method.closed_form and self.batch_size == 1 and statistics is not Statistics.LAYER:
             raise ValueError(
-                f"expected announced boundaries with method {self.method.value!r}, got scenario "
-                f"{type(self.scenario).__name__.lower()!r} that announces none; add --boundaries where the scenario "
-                "has it, or use a method that needs none"
+                f"expected batch_size >= 2 with {statistics.value!r} statistics, got 1: a batch of one sample has no "
+                "variance; use larger batches or --statistics layer"
             )
-        if self.method.has_penalty and self.norm.depends_on_test_batch:
+        if statistics is Statistics.NONE and family not in (Family.REAL_MLP, Family.REAL_CONV):
             raise ValueError(
-                f"expected fixed statistics with method {self.method.value!r}, got 'batch'; use --statistics "
-                "recalibrated, running or layer"
+                f"expected a network with real weights with 'none' statistics, got {family.value!r}: sums of signs "
+                "that are not normalised lie beyond the pseudo-gradient; use --statistics recalibrated"
             )
-        if self.optimizer.reset_optimizer is Reset.TASK and not told.boundaries:
-            raise ValueError(
-                "expected announced boundaries with reset_optimizer 'task', got a scenario that announces none; add "
-                "--boundaries where the scenario has it, or use --reset-optimizer never"
-            )
-        if self.optimizer.lr_division != 1 and not told.boundaries:
-            raise ValueError(
-                f"expected announced boundaries with lr_division {self.optimizer.lr_division}, got a scenario that "
-                "announces none; add --boundaries where the scenario has it, or use --lr-division 1"
-            )
+
+    def _check_announced(self) -> None:
+        """Refuse what needs to know more than the scenario tells."""
+        told, scenario = self.scenario.announced, type(self.scenario).__name__.lower()
+        needs = {
+            f"method {self.method.value!r}": self.method.has_penalty,
+            "reset_optimizer 'task'": self.optimizer.reset_optimizer is Reset.TASK,
+            f"lr_division {self.optimizer.lr_division}": self.optimizer.lr_division != 1,
+        }
+        for what, needed in needs.items():
+            if needed and not told.boundaries:
+                raise ValueError(
+                    f"expected announced boundaries with {what}, got scenario {scenario!r} that announces none; add "
+                    "--boundaries where the scenario has it, or do without"
+                )
         if self.norm.scope is Scope.PER_TASK and not (told.boundaries and told.task_at_test):
             raise ValueError(
                 "expected boundaries and the task at test to be announced with scope 'per_task', got "
                 f"boundaries={told.boundaries}, task at test={told.task_at_test}; add --boundaries --task-at-test or "
                 "use --scope shared"
             )
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"expected {name} >= {least}, got {value}")

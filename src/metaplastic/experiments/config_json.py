@@ -8,7 +8,8 @@ import typing
 from typing import Any
 
 from metaplastic.choices import choose, unknown
-from metaplastic.experiments.config import Config, ScenarioConfig
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.scenario_config import ScenarioConfig
 
 
 def to_json(config: Config) -> str:

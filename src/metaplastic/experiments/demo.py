@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from metaplastic.experiments.config import Config, Method
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.presets.digits import permuted_digits
 from metaplastic.experiments.run import Result, resume, run
 

@@ -1,6 +1,5 @@
 """A panel that looks into a trained network: what its synapses are worth, and how fast they diverged."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,18 +9,21 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import load_file
-from torch import Tensor
 
 from metaplastic.evaluation import TrainingLoss, divergence_report, switch_signs
 from metaplastic.experiments.build import build_network, build_scenario, build_schedule
-from metaplastic.experiments.config import Config, Stream
+from metaplastic.experiments.config import Config
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import computing
+from metaplastic.experiments.scenario_config import Stream
 from metaplastic.experiments.stack import run_remaining_seeds
-from metaplastic.files import write_text
-from metaplastic.hidden_weight import is_hidden_weight
+from metaplastic.files import write_json
+from metaplastic.hidden_weight import hidden_weights
 from metaplastic.learners import Fisher
 from metaplastic.seeding import Purpose, generator
+
+BINS = 15
+"""Bins of the magnitude of hidden weights, as in the paper's figure."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ class SwitchingPanel:
                 continue
             with computing(self.config.running.threads):
                 probe = _Probe(inside, data_dir)
-                _write(inside / "divergence.json", probe.divergence(self.importance_samples))
+                write_json(inside / "divergence.json", probe.divergence(self.importance_samples))
                 found = probe.sign_switch(self.counts, self.draws, self.samples, progress)
-                _write(inside / "sign_switch.json", found)
+                write_json(inside / "sign_switch.json", found)
 
 
 class _Probe:
@@ -104,7 +106,7 @@ class _Probe:
 
     def divergence(self, samples: int) -> dict[str, Any]:
         """Compare, in every layer, importance with the speed at which hidden weights left their start."""
-        before, after = _hidden_weights(self.start), _hidden_weights(self.network)
+        before, after = hidden_weights(self.start), hidden_weights(self.network)
         importance = Fisher(samples=samples, seed=self.config.seed)(self.network, after, self.task, 0)
         report = divergence_report(importance, before, after, self.steps)
         return {name: layer.as_json() for name, layer in report.items()}
@@ -114,11 +116,11 @@ class _Probe:
         source = generator(self.config.seed, Purpose.PROBE)
         rows = torch.randperm(len(self.task.view), generator=source)[:samples]
         loss = TrainingLoss(self.network, self.task, rows)
-        layers = list(_hidden_weights(self.network))
+        layers = list(hidden_weights(self.network))
         found = {}
         console = Console(stderr=True)
         with Progress(console=console, disable=not (console.is_terminal if progress is None else progress)) as bar:
-            shown = bar.add_task("switching signs", total=15 * len(layers))
+            shown = bar.add_task("switching signs", total=BINS * len(layers))
             for layer, count in zip(layers, counts, strict=True):
                 switched = switch_signs(
                     loss,
@@ -126,15 +128,8 @@ class _Probe:
                     count=count,
                     generator=source,
                     draws=draws,
+                    bins=BINS,
                     after_bin=lambda _: bar.advance(shown),
                 )
                 found[layer] = switched.as_json()
         return found
-
-
-def _hidden_weights(network: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in network.named_parameters() if is_hidden_weight(value)}
-
-
-def _write(path: Path, plain: dict[str, Any]) -> None:
-    write_text(path, json.dumps(plain) + "\n")

@@ -16,7 +16,7 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.environment import environment
 from metaplastic.experiments.trial import Line, Trial
-from metaplastic.files import replacing, write_text
+from metaplastic.files import replacing, write_json, write_text
 from metaplastic.learners import NonFiniteLossError, Position
 from metaplastic.nn import Statistics
 from metaplastic.scenarios import Scenario
@@ -77,7 +77,7 @@ class Record:
             )
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.json", _with_format(config))
-        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        write_json(folder / "environment.json", environment(), indent=2)
         return Record(folder)
 
     @property
@@ -219,9 +219,7 @@ class Record:
         self.write_accuracy(trial.matrix)
         network = {name: tensor.contiguous() for name, tensor in trial.network.state_dict().items()}
         _write_tensors(self.folder / "network.safetensors", network, {"format": str(FORMAT)})
-        write_text(
-            self.folder / "summary.json", json.dumps(_summary(trial, self.config, self.metrics()[0]), indent=2) + "\n"
-        )
+        write_json(self.folder / "summary.json", _summary(trial, self.config, self.metrics()[0]), indent=2)
 
 
 def _holds_run(folder: Path) -> bool:

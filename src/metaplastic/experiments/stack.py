@@ -7,9 +7,11 @@ from pathlib import Path
 
 from metaplastic.experiments.build import build_optimizer
 from metaplastic.experiments.carry_out import Happening, begin, carry_out
-from metaplastic.experiments.config import Config, Family, Method, Split
+from metaplastic.experiments.config import Config, Family
+from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import Result, computing, make_trial, resume, run
+from metaplastic.experiments.scenario_config import Split
 from metaplastic.experiments.trial import Line
 from metaplastic.learners import Event, Moment, NonFiniteLossError, accelerated, learn
 from metaplastic.nn import StackedMLP, Statistics, keep_task

@@ -12,7 +12,7 @@ from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, tw
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
-from metaplastic.files import write_text
+from metaplastic.files import write_json
 from metaplastic.learners import NonFiniteLossError
 
 FORMAT = 1
@@ -23,7 +23,7 @@ class Size(enum.StrEnum):
     """How large the runs of a study are."""
 
     LAPTOP = "laptop"
-    """One seed of all panels within half an hour on two cores, with the same claim visible."""
+    """Smaller networks and fewer epochs, meant for half an hour on two cores; most were not timed yet."""
     PAPER = "paper"
     """The sizes and epochs of the authors' commands; what differs from their code is said by each study."""
 
@@ -109,8 +109,8 @@ class QuadraticPanel:
         published = two_dimensional_quadratic if self.dimensions == 2 else high_dimensional_quadratic
         result = run_quadratic(published())
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
-        write_text(path, json.dumps(result.as_json()) + "\n")
+        write_json(folder / "environment.json", environment(), indent=2)
+        write_json(path, result.as_json())
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,9 @@ def run_study(
         except NonFiniteLossError as error:
             diverged = error
         except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{error}; make it by '{study.made_by}'" if study.made_by else str(error)
-            ) from error
+            if not study.made_by:
+                raise
+            raise FileNotFoundError(f"{error}; make it by '{study.made_by}'") from error
     if diverged is not None:
         raise diverged
 
@@ -230,17 +230,17 @@ def _claim(folder: Path, study: Study) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"expected a new or empty folder for the study, got {folder}; choose another with --out")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(mark) + "\n")
+    write_json(path, mark)
 
 
 def _claim_panel(folder: Path, settings: dict[str, Any]) -> None:
     """Write what decides on the results of a panel into its folder, or see that it is the same."""
-    path, text = folder / "panel.json", json.dumps(settings) + "\n"
-    if path.exists() and path.read_text() != text:
+    path = folder / "panel.json"
+    if path.exists() and (found := json.loads(path.read_text())) != json.loads(json.dumps(settings)):
         raise ValueError(
-            f"expected in {folder} results of {text.strip()}, got those of {path.read_text().strip()}; choose another "
+            f"expected in {folder} results of {json.dumps(settings)}, got those of {json.dumps(found)}; choose another "
             "folder with --out"
         )
     if settings and not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        write_json(path, settings)

@@ -16,7 +16,7 @@ from metaplastic.evaluation import (
     layer_report,
     magnitude_range,
 )
-from metaplastic.hidden_weight import is_hidden_weight
+from metaplastic.hidden_weight import hidden_weights, is_hidden_weight
 from metaplastic.learners import (
     Acceleration,
     ClosedForm,
@@ -173,7 +173,7 @@ class Trial:
         untrained = None if self.scenario.kind == "class-incremental" else tuple(correct)
         self.matrix = AccuracyMatrix(self.matrix.tests, self.matrix.totals, untrained=untrained)
         self.signs = self._signs()
-        hidden = self._hidden_weights()
+        hidden = hidden_weights(self.network)
         self._started = time.perf_counter()
         return {"event": "begin", "correct": correct, "layers": layer_report(hidden, hidden, self._attenuation())}
 
@@ -222,7 +222,7 @@ class Trial:
         task = self.scenario.tasks[event.task]
         self.matrix = self.matrix.with_stage(correct, task.tests)
         before = {name: signs.to(torch.float32) for name, signs in self.signs.items()}
-        hidden = self._hidden_weights()
+        hidden = hidden_weights(self.network)
         layers: dict[str, Line] = dict(layer_report(before, hidden, self._attenuation()))
         for name, layer in layers.items():
             histogram = hidden_weight_histogram(hidden[name], range=magnitude_range(hidden[name]))
@@ -233,12 +233,8 @@ class Trial:
     def _count(self) -> list[int]:
         return count_correct(self.network, self.scenario, batch_size=self.test_batch)
 
-    def _hidden_weights(self) -> dict[str, Tensor]:
-        named = self.network.named_parameters()
-        return {name: parameter.detach() for name, parameter in named if is_hidden_weight(parameter)}
-
     def _signs(self) -> dict[str, Tensor]:
-        return {name: (hidden >= 0).to(torch.int8) * 2 - 1 for name, hidden in self._hidden_weights().items()}
+        return {name: (hidden >= 0).to(torch.int8) * 2 - 1 for name, hidden in hidden_weights(self.network).items()}
 
     def _attenuation(self) -> dict[str, Tensor]:
         """Value of the consolidation function for every hidden weight; 1 for optimizers without one."""

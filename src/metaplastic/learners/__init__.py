@@ -6,7 +6,7 @@ from metaplastic.learners.ewc import EWC, random_consolidation
 from metaplastic.learners.finetune import FineTune
 from metaplastic.learners.fisher import Fisher, FisherKind, Importance, Shuffled
 from metaplastic.learners.joint import Joint
-from metaplastic.learners.learner import Learner, WithoutHooks
+from metaplastic.learners.learner import Learner, NeedsBoundaries, WithoutHooks
 from metaplastic.learners.loop import (
     Event,
     Moment,
@@ -19,7 +19,7 @@ from metaplastic.learners.loop import (
     task_loss,
 )
 from metaplastic.learners.nearest_mean import NearestMean
-from metaplastic.learners.quadratic_penalty import QuadraticPenalty
+from metaplastic.learners.quadratic_penalty import QuadraticPenalty, require_strength
 from metaplastic.learners.streaming_lda import StreamingLDA
 from metaplastic.learners.synaptic_intelligence import SynapticIntelligence
 from metaplastic.learners.weights import ConsolidatedWeights, Weights
@@ -39,6 +39,7 @@ __all__ = [
     "Learner",
     "Moment",
     "NearestMean",
+    "NeedsBoundaries",
     "NonFiniteLossError",
     "Position",
     "QuadraticPenalty",
@@ -54,5 +55,6 @@ __all__ = [
     "observe_scenario",
     "random_consolidation",
     "require_announced",
+    "require_strength",
     "task_loss",
 ]

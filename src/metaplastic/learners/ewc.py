@@ -1,16 +1,16 @@
 """Elastic weight consolidation: weights that mattered to past tasks are held by springs."""
 
-import math
-
 from torch import Tensor, nn
 
-from metaplastic.learners.fisher import Fisher, Importance, Shuffled, require_fixed_statistics
-from metaplastic.learners.quadratic_penalty import QuadraticPenalty
+from metaplastic.learners.fisher import NEEDS_FIXED, Fisher, Importance, Shuffled
+from metaplastic.learners.learner import NeedsBoundaries
+from metaplastic.learners.quadratic_penalty import QuadraticPenalty, require_strength
 from metaplastic.learners.weights import ConsolidatedWeights, Weights
-from metaplastic.scenarios import Scenario, Task
+from metaplastic.nn import require_fixed_statistics
+from metaplastic.scenarios import Task
 
 
-class EWC:
+class EWC(NeedsBoundaries):
     r"""Elastic weight consolidation, with a term for every past task, or online with one that moves on.
 
     .. math:: L + \frac{\lambda}{2} \sum_k \sum_i F_{k,i} (w_i - w^*_{k,i})^2
@@ -49,8 +49,6 @@ class EWC:
     norm lets it crash; they have no online form and no hidden weights held.
     """
 
-    exact_gradients = False
-
     def __init__(
         self,
         network: nn.Module,
@@ -62,7 +60,7 @@ class EWC:
         require_strength(strength)
         if decay is not None and not 0 <= decay <= 1:
             raise ValueError(f"expected a decay in [0, 1], got {decay}; 1 forgets no task's importance")
-        require_fixed_statistics(network)
+        require_fixed_statistics(network, NEEDS_FIXED)
         self.network = network
         self.strength = strength
         self.importance = importance
@@ -70,27 +68,9 @@ class EWC:
         self.weights = ConsolidatedWeights(network, weights)
         self.quadratic = QuadraticPenalty(self.weights)
 
-    def curriculum(self, scenario: Scenario) -> Scenario:
-        """Return the scenario as it is, if it announces boundaries.
-
-        Args:
-            scenario: What is to be learned.
-
-        Returns:
-            The same.
-
-        Raises:
-            ValueError: When boundaries are not announced.
-        """
-        scenario.require_boundaries("elastic weight consolidation")
-        return scenario
-
     def penalty(self) -> Tensor | None:
         """Return the energy of the springs; None before the first task has ended."""
         return self.quadratic.value(self.strength / 2)
-
-    def after_step(self) -> None:
-        """Do nothing."""
 
     def end_task(self, task: Task, index: int) -> None:
         """Attach springs to the weights as they are.
@@ -146,16 +126,3 @@ def random_consolidation(
     Deviation from the authors' code: see `Shuffled`.
     """
     return EWC(network, strength, Shuffled(importance, seed), weights)
-
-
-def require_strength(strength: float) -> None:
-    """Fail for the strength of a penalty that is out of range.
-
-    Args:
-        strength: The strength.
-
-    Raises:
-        ValueError: When it is negative or not finite.
-    """
-    if not 0 <= strength < math.inf:
-        raise ValueError(f"expected a strength >= 0 and finite, got {strength}; 0 switches the penalty off")

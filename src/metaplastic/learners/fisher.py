@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from metaplastic.learners.sample_gradients import SampleGradients, sample_gradients
-from metaplastic.nn import evaluating, normalizations
+from metaplastic.learners.sample_gradients import SampleGradients
+from metaplastic.nn import evaluating, require_fixed_statistics
 from metaplastic.scenarios import Task
 from metaplastic.seeding import Purpose, generator
+
+NEEDS_FIXED = "a Fisher information is one of single samples"
+"""Why it is refused for a network whose statistics are those of the batch under test."""
 
 
 class FisherKind(enum.StrEnum):
@@ -94,11 +97,11 @@ class Fisher:
         Raises:
             ValueError: When the network normalises by the batch under test.
         """
-        require_fixed_statistics(network)
+        require_fixed_statistics(network, NEEDS_FIXED)
         source = generator(self.seed, Purpose.FISHER, index)
         rows = torch.randperm(len(task.view), generator=source)[: self.samples]
         with evaluating(network):
-            gradients = sample_gradients(network, parameters, task.outputs, task.view.batch(rows[:1])[0])
+            gradients = SampleGradients(network, parameters, task.outputs, task.view.batch(rows[:1])[0])
             if self.kind is FisherKind.BATCHED:
                 squares = (gradients.of_batch(*task.view.batch(part)) for part in rows.split(self.batch_size))
                 return _mean(squares, -(-len(rows) // self.batch_size))
@@ -175,25 +178,6 @@ class Shuffled:
 
 Importance = Fisher | Shuffled
 """What says how much each weight matters to a task."""
-
-
-def require_fixed_statistics(network: nn.Module) -> None:
-    """Fail if a sample's gradient would depend on the samples beside it.
-
-    Args:
-        network: Any module.
-
-    Raises:
-        ValueError: When one of its normalisations uses the statistics of the batch under test.
-    """
-    foreign = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
-    if any(layer.policy.depends_on_test_batch for layer in normalizations(network)) or not all(
-        module.track_running_stats for module in foreign
-    ):
-        raise ValueError(
-            "expected statistics that do not depend on the batch, got those of the batch under test: gradients of "
-            "single samples need fixed ones; use --statistics recalibrated, running or layer"
-        )
 
 
 def _mean(squares: Iterator[dict[str, Tensor]], count: int) -> dict[str, Tensor]:

@@ -66,3 +66,22 @@ class WithoutHooks:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take nothing back."""
+
+
+class NeedsBoundaries(WithoutHooks):
+    """The hooks of a learner that does something where a task ends, and learns what is announced as it comes."""
+
+    def curriculum(self, scenario: Scenario) -> Scenario:
+        """Return the scenario as it is, if it announces boundaries.
+
+        Args:
+            scenario: What is to be learned.
+
+        Returns:
+            The same.
+
+        Raises:
+            ValueError: When boundaries are not announced.
+        """
+        scenario.require_boundaries(type(self).__name__)
+        return scenario

@@ -1,5 +1,6 @@
 """A parabola over the weights: what the penalties of EWC and of synaptic intelligence have in common."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,6 +122,19 @@ class QuadraticPenalty:
                 if f"{kind}/{name}" in state:
                     tensors[name] = state[f"{kind}/{name}"].to(parameter.device, copy=True)
         self.floor = state.get("floor", torch.zeros((), dtype=torch.float64)).clone()
+
+
+def require_strength(strength: float) -> None:
+    """Fail for the strength of a penalty that is out of range.
+
+    Args:
+        strength: The strength.
+
+    Raises:
+        ValueError: When it is negative or not finite.
+    """
+    if not 0 <= strength < math.inf:
+        raise ValueError(f"expected a strength >= 0 and finite, got {strength}; 0 switches the penalty off")
 
 
 class _Parabola(torch.autograd.Function):

@@ -20,19 +20,32 @@ _SAMPLES = 1000
 
 
 class SampleGradients:
-    """Gradients of the loss of single samples with respect to some parameters of a network in evaluation mode.
+    r"""Gradients of the loss of single samples with respect to some parameters of a network in evaluation mode.
 
-    The gradient of every sample is written out, by a vectorised pass.
+    Where all parameters are those of fully connected layers that see each sample once, no gradient of a sample needs to
+    be written out. It is an outer product of what reaches the outputs from above and what the layer multiplies, so the
+    squares are summed by a product of matrices:
+
+    .. math:: \sum_n q_n (g_n x_n^T)^2 = (q \odot G^2)^T X^2
+
+    and one backward pass serves all samples, since none of them depends on another. Elsewhere the gradient of every
+    sample is written out, by a vectorised pass.
 
     Args:
         network: Maps inputs to logits; how it treats a sample must not depend on the others.
         parameters: Parameters by their names in the network.
         outputs: The outputs that are trained; None means all.
+        example: `[batch, ...]`: an input or more, to see how the layers are used.
     """
 
     def __init__(
-        self, network: nn.Module, parameters: Mapping[str, Tensor], outputs: tuple[int, ...] | None = None
+        self,
+        network: nn.Module,
+        parameters: Mapping[str, Tensor],
+        outputs: tuple[int, ...] | None,
+        example: Shaped[Tensor, "batch ..."],
     ) -> None:
+        self.written_out = not _made_of_outer_products(network, parameters, example)
         self.network = network
         self.parameters = {name: parameter.detach() for name, parameter in parameters.items()}
         self.outputs = outputs
@@ -41,7 +54,8 @@ class SampleGradients:
     @property
     def chunk(self) -> int:
         """Number of samples to be given at once."""
-        return max(1, _ELEMENTS // sum(parameter.numel() for parameter in self.parameters.values()))
+        elements = sum(parameter.numel() for parameter in self.parameters.values())
+        return max(1, _ELEMENTS // elements) if self.written_out else _SAMPLES
 
     def squares(
         self, inputs: Shaped[Tensor, "batch ..."], labels: Int64[Tensor, " batch"], weights: Float[Tensor, " batch"]
@@ -56,6 +70,8 @@ class SampleGradients:
         Returns:
             By name, in the shape of the parameter.
         """
+        if not self.written_out:
+            return self._squares_of_outer_products(inputs, labels, weights)
         found = self._of_each(self.parameters, inputs, labels)
         return {name: torch.einsum("n,n...->...", weights, gradient.square_()) for name, gradient in found.items()}
 
@@ -83,46 +99,7 @@ class SampleGradients:
         """
         return self._logits(self.parameters, inputs).softmax(1)
 
-    def _loss_of_one(self, parameters: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
-        return self._mean_loss(parameters, sample[None], label[None])
-
-    def _mean_loss(self, parameters: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(self._logits(parameters, inputs), labels)
-
-    def _logits(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        logits = functional_call(self.network, parameters, (inputs,))
-        return logits if self.outputs is None else logits[:, list(self.outputs)]
-
-
-class OuterProducts(SampleGradients):
-    r"""The same for fully connected networks, where no gradient of a sample needs to be written out.
-
-    The gradient of a sample with respect to a weight is an outer product, of what reaches the outputs from above and
-    what the layer multiplies, so the squares are summed by a product of matrices:
-
-    .. math:: \sum_n q_n (g_n x_n^T)^2 = (q \odot G^2)^T X^2
-
-    One backward pass serves all samples, since none of them depends on another.
-    """
-
-    @property
-    def chunk(self) -> int:
-        """Number of samples to be given at once."""
-        return _SAMPLES
-
-    def squares(
-        self, inputs: Shaped[Tensor, "batch ..."], labels: Int64[Tensor, " batch"], weights: Float[Tensor, " batch"]
-    ) -> dict[str, Tensor]:
-        """Sum squared gradients over samples.
-
-        Args:
-            inputs: `[batch, ...]`.
-            labels: `[batch]`, within the outputs that are trained.
-            weights: `[batch]`: what the square of each sample counts.
-
-        Returns:
-            By name, in the shape of the parameter.
-        """
+    def _squares_of_outer_products(self, inputs: Tensor, labels: Tensor, weights: Tensor) -> dict[str, Tensor]:
         layers = _layers(self.network)
         with torch.enable_grad(), _observed(layers) as seen:
             loss = functional.cross_entropy(self._logits(self.parameters, inputs), labels, reduction="sum")
@@ -135,35 +112,29 @@ class OuterProducts(SampleGradients):
                 found[f"{name}.{parameter}".lstrip(".")] = squares
         return {name: found[name] for name in self.parameters}
 
+    def _loss_of_one(self, parameters: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
+        return self._mean_loss(parameters, sample[None], label[None])
+
+    def _mean_loss(self, parameters: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(self._logits(parameters, inputs), labels)
+
+    def _logits(self, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        logits = functional_call(self.network, parameters, (inputs,))
+        return logits if self.outputs is None else logits[:, list(self.outputs)]
+
 
 _FULLY_CONNECTED = (BinaryLinear, RealLinear, nn.Linear, Offset)
 
 
-def sample_gradients(
-    network: nn.Module,
-    parameters: Mapping[str, Tensor],
-    outputs: tuple[int, ...] | None,
-    example: Shaped[Tensor, "batch ..."],
-) -> SampleGradients:
-    """Choose how gradients of single samples are taken.
-
-    Args:
-        network: Maps inputs to logits; how it treats a sample must not depend on the others.
-        parameters: Parameters by their names in the network.
-        outputs: The outputs that are trained; None means all.
-        example: `[batch, ...]`: an input or more, to see how the layers are used.
-
-    Returns:
-        Outer products where all parameters are those of fully connected layers that see each sample once.
-    """
+def _made_of_outer_products(network: nn.Module, parameters: Mapping[str, Tensor], example: Tensor) -> bool:
+    """Tell whether all parameters are those of fully connected layers, each used once and by one layer."""
     layers = _layers(network)
     uses: list[tuple[str, int]] = []
     with torch.no_grad(), _hooked(layers, lambda name, _, inputs, __: uses.append((name, inputs[0].dim()))):
         network(example)
-    once = {name for name, dimensions in uses if dimensions == 2 and uses.count((name, 2)) == 1}
-    covered = {id(value) for name in once for value in layers[name].parameters(recurse=False)}
-    factored = len(uses) == len(once) and all(id(parameter) in covered for parameter in parameters.values())
-    return (OuterProducts if factored else SampleGradients)(network, parameters, outputs)
+    once = [name for name, dimensions in uses if dimensions == 2 and uses.count((name, 2)) == 1]
+    used = [id(value) for name in once for value in layers[name].parameters(recurse=False)]
+    return len(uses) == len(once) and all(used.count(id(parameter)) == 1 for parameter in parameters.values())
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:

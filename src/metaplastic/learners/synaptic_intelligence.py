@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from metaplastic.learners.ewc import require_strength
-from metaplastic.learners.quadratic_penalty import QuadraticPenalty
+from metaplastic.learners.learner import NeedsBoundaries
+from metaplastic.learners.quadratic_penalty import QuadraticPenalty, require_strength
 from metaplastic.learners.weights import ConsolidatedWeights, Weights
-from metaplastic.scenarios import Scenario, Task
+from metaplastic.scenarios import Task
 
 
-class SynapticIntelligence:
+class SynapticIntelligence(NeedsBoundaries):
     r"""Synaptic intelligence.
 
     .. math::
@@ -68,21 +68,6 @@ class SynapticIntelligence:
         self.path_integral: dict[str, Tensor] = {}
         self.start: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
-
-    def curriculum(self, scenario: Scenario) -> Scenario:
-        """Return the scenario as it is, if it announces boundaries.
-
-        Args:
-            scenario: What is to be learned.
-
-        Returns:
-            The same.
-
-        Raises:
-            ValueError: When boundaries are not announced.
-        """
-        scenario.require_boundaries("synaptic intelligence")
-        return scenario
 
     def penalty(self) -> Tensor | None:
         """Return the energy of the springs, and remember the weights that a step begins with."""

@@ -19,6 +19,7 @@ from metaplastic.nn.normalization import (
     normalization,
     normalizations,
     recalibrate,
+    require_fixed_statistics,
 )
 from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
 from metaplastic.nn.stacked import StackedLinear, StackedMLP, member_cross_entropy
@@ -60,5 +61,6 @@ __all__ = [
     "normalization",
     "normalizations",
     "recalibrate",
+    "require_fixed_statistics",
     "straight_through",
 ]

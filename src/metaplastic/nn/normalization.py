@@ -296,6 +296,26 @@ def normalizations(network: nn.Module) -> list[Normalization]:
     return [module for module in network.modules() if isinstance(module, Normalization)]
 
 
+def require_fixed_statistics(network: nn.Module, why: str) -> None:
+    """Fail if what a network makes of a sample depends on the samples beside it, in evaluation mode.
+
+    Args:
+        network: Any module; torch's own batch norm counts too.
+        why: What needs fixed statistics, for the message.
+
+    Raises:
+        ValueError: When one of its normalisations uses the statistics of the batch under test.
+    """
+    foreign = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    if any(layer.policy.depends_on_test_batch for layer in normalizations(network)) or not all(
+        module.track_running_stats for module in foreign
+    ):
+        raise ValueError(
+            f"expected statistics that do not depend on the batch, got those of the batch under test, but {why}; use "
+            "statistics recalibrated (with recalibrate(network, inputs) before), running or layer"
+        )
+
+
 @torch.no_grad()
 def recalibrate(network: nn.Module, inputs: Shaped[Tensor, "samples ..."]) -> None:
     """Take the exact normalisation statistics of a set of samples, layer by layer.

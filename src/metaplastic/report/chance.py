@@ -1,7 +1,8 @@
 """The accuracy of guessing."""
 
 from metaplastic.data.catalogue import CATALOGUE
-from metaplastic.experiments.config import Config, Sequence, Split
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.scenario_config import Sequence, Split
 from metaplastic.scenarios import Increment
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from metaplastic.evaluation import AccuracyMatrix
-from metaplastic.experiments.config import Config, Method, Permuted, ScenarioConfig, Split, Stream
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.record import Record
+from metaplastic.experiments.scenario_config import Permuted, ScenarioConfig, Split, Stream
 from metaplastic.report.labels import compared, labels
 
 ENOUGH_SEEDS = 5

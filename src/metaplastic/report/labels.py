@@ -5,7 +5,8 @@ import enum
 from collections.abc import Sequence
 from typing import Any
 
-from metaplastic.experiments.config import Config, Method
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.method_config import Method
 
 METHOD, STRENGTH = "method", "optimizer.metaplasticity"
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _BLUE = GROUP_COLOURS[1]
 
 
+Bins = Sequence[float | None]
+"""A number per bin; None where there is none."""
+
+
 def sign_switch_curves(probes: Mapping[str, SignSwitch]) -> "Figure":
     """Draw the loss increase per switched weight against the magnitude of the hidden weight, one panel per layer.
 
@@ -46,7 +50,7 @@ def sign_switch_curves(probes: Mapping[str, SignSwitch]) -> "Figure":
         frame = Frame(len(probes), width=2.4, one_scale=False)
         figure, panels = frame.open("Loss increase per switched weight", remark, foot)
         for panel, (layer, probe) in zip(panels, probes.items(), strict=True):
-            _draw_switch(panel, layer, probe)
+            draw_switch(panel, layer, probe.count, probe.magnitude, probe.increase, probe.deviation)
     return figure
 
 
@@ -123,32 +127,66 @@ def divergence_curves(layers: Mapping[str, LayerDivergence]) -> "Figure":
         remark = f"Speed over {steps} steps; rank correlation over all synapses of the layer"
         figure, panels = frame.open("Speed of hidden weights by importance of their synapses", remark, foot)
         for panel, (name, layer) in zip(panels, layers.items(), strict=True):
-            _draw_divergence(panel, name, layer)
+            shares = shares_below(layer)
+            draw_divergence(panel, name, layer.rank_correlation, shares, layer.speed, layer.deviation)
     return figure
 
 
-def _draw_switch(panel: "Axes", layer: str, probe: SignSwitch) -> None:
-    panel.set_title(f"{layer}, {probe.count:,} together")
-    draw_bins(panel, probe.magnitude, probe.increase, probe.deviation, "nat")
+def draw_switch(panel: "Axes", layer: str, count: int, magnitude: Bins, increase: Bins, spread: Bins) -> None:
+    """Draw what switching signs of a layer costs.
+
+    Args:
+        panel: Where.
+        layer: Its name, as it is to be read.
+        count: Weights switched together.
+        magnitude: Relative magnitude of the hidden weights in each bin.
+        increase: Loss increase per switched weight in each bin; None where there are too few weights.
+        spread: Its deviation, or half of its interval.
+    """
+    panel.set_title(f"{layer}, {count:,} together")
+    draw_bins(panel, magnitude, increase, spread, "nat")
     panel.set_xlim(0, 1.04)
     panel.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     panel.set_xlabel("|hidden weight| / largest")
-    if all(value is None for value in probe.increase):
-        panel.text(0.5, 0.5, f"no bin holds\n{probe.count:,} weights", ha="center", transform=panel.transAxes)
+    if all(value is None for value in increase):
+        panel.text(0.5, 0.5, f"no bin holds\n{count:,} weights", ha="center", transform=panel.transAxes)
         panel.set_yticks([])
     else:
         panel.axhline(0, color=SOFT, linewidth=0.8, zorder=1)
 
 
-def _draw_divergence(panel: "Axes", name: str, layer: LayerDivergence) -> None:
-    known = "not defined" if layer.rank_correlation is None else f"{layer.rank_correlation:.2f}"
-    panel.set_title(f"{name}\nrank correlation {known}")
-    weights = np.array(layer.weights)
-    share = 100 * (weights.cumsum() - weights / 2) / weights.sum()
-    draw_bins(panel, tuple(share), layer.speed, layer.deviation, "hidden weight per step")
+def draw_divergence(
+    panel: "Axes", layer: str, correlation: float | None, shares: Bins, speed: Bins, spread: Bins
+) -> None:
+    """Draw the speed of hidden weights of a layer against the importance of their synapses.
+
+    Args:
+        panel: Where.
+        layer: Its name, as it is to be read.
+        correlation: Rank correlation over all synapses; None where it is not defined.
+        shares: Share of synapses that are less important than each bin, in per cent.
+        speed: Mean speed in each bin.
+        spread: Its deviation, or half of its interval.
+    """
+    known = "not defined" if correlation is None else f"{correlation:.2f}"
+    panel.set_title(f"{layer}\nrank correlation {known}")
+    draw_bins(panel, shares, speed, spread, "hidden weight per step")
     panel.set_ylim(bottom=0)
     panel.set_xlim(0, 100)
     panel.set_xlabel("synapses less important (%)")
+
+
+def shares_below(layer: LayerDivergence) -> list[float | None]:
+    """Give the share of synapses that are less important than the middle of each bin.
+
+    Args:
+        layer: What was found.
+
+    Returns:
+        In per cent.
+    """
+    weights = np.array(layer.weights)
+    return [float(share) for share in 100 * (weights.cumsum() - weights / 2) / weights.sum()]
 
 
 def draw_bins(

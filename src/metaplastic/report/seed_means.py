@@ -7,13 +7,18 @@ import numpy as np
 
 from metaplastic.evaluation import LayerDivergence, SignSwitch, mean_interval
 from metaplastic.report.frame import Frame
-from metaplastic.report.probes import divergence_curves, draw_bins, sign_switch_curves
-from metaplastic.report.style import SOFT, look
+from metaplastic.report.probes import (
+    Bins,
+    divergence_curves,
+    draw_divergence,
+    draw_switch,
+    shares_below,
+    sign_switch_curves,
+)
+from metaplastic.report.style import look
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Bins = Sequence[float | None]
 
 
 def mean_bins(seeds: Sequence[Bins]) -> tuple[list[float | None], list[float | None]]:
@@ -63,12 +68,7 @@ def sign_switch_means(seeds: Sequence[Mapping[str, SignSwitch]]) -> "Figure":
     def draw(panel: Any, layer: str) -> None:
         probes = [seed[layer] for seed in seeds]
         increase, half = mean_bins([probe.increase for probe in probes])
-        draw_bins(panel, mean_bins([probe.magnitude for probe in probes])[0], increase, half, "nat")
-        panel.set_title(f"{layer}, {probes[0].count:,} together")
-        panel.set_xlim(0, 1.04)
-        panel.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-        panel.set_xlabel("|hidden weight| / largest")
-        panel.axhline(0, color=SOFT, linewidth=0.8, zorder=1)
+        draw_switch(panel, layer, probes[0].count, mean_bins([probe.magnitude for probe in probes])[0], increase, half)
 
     foot = _foot(len(seeds), "|hidden weight|") + " Bins that hold fewer weights than are switched are left out."
     return _panels("Loss increase per switched weight", remark, foot, layers, draw)
@@ -96,22 +96,12 @@ def divergence_means(seeds: Sequence[Mapping[str, LayerDivergence]]) -> "Figure"
     def draw(panel: Any, layer: str) -> None:
         found = [seed[layer] for seed in seeds]
         speed, half = mean_bins([one.speed for one in found])
-        draw_bins(panel, mean_bins([_shares(one) for one in found])[0], speed, half, "hidden weight per step")
         correlation = mean_bins([[one.rank_correlation] for one in found])[0][0]
-        panel.set_title(f"{layer}\nrank correlation {'not defined' if correlation is None else f'{correlation:.2f}'}")
-        panel.set_ylim(bottom=0)
-        panel.set_xlim(0, 100)
-        panel.set_xlabel("synapses less important (%)")
+        draw_divergence(panel, layer, correlation, mean_bins(list(map(shares_below, found)))[0], speed, half)
 
     remark = f"Speed over {_each(seeds[0], 'steps')} steps; rank correlation over all synapses, mean of the seeds"
     title = "Speed of hidden weights by importance of their synapses"
     return _panels(title, remark, _foot(len(seeds), "importance"), layers, draw)
-
-
-def _shares(layer: LayerDivergence) -> list[float | None]:
-    """Share of synapses that are less important than the middle of each bin, in per cent."""
-    weights = np.array(layer.weights)
-    return [float(share) for share in 100 * (weights.cumsum() - weights / 2) / weights.sum()]
 
 
 def _panels(title: str, remark: str, foot: str, layers: Sequence[str], draw: Callable[[Any, str], None]) -> "Figure":

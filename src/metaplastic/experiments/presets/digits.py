@@ -1,6 +1,7 @@
 """Permuted handwritten digits: the demonstration, on data that need no download."""
 
-from metaplastic.experiments.config import Config, Network, Optimizer, Permuted, Running
+from metaplastic.experiments.config import Config, Network, Optimizer, Running
+from metaplastic.experiments.scenario_config import Permuted
 from metaplastic.nn import NormPolicy, Statistics
 
 

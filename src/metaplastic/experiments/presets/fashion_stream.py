@@ -1,6 +1,7 @@
 """Fashion-MNIST as a stream of parts."""
 
-from metaplastic.experiments.config import Config, Network, Optimizer, Stream
+from metaplastic.experiments.config import Config, Network, Optimizer
+from metaplastic.experiments.scenario_config import Stream
 from metaplastic.nn import NormPolicy, Statistics
 
 

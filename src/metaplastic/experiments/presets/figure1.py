@@ -1,7 +1,8 @@
 """Fig. 1a of the paper: what a plain network forgets."""
 
-from metaplastic.experiments.config import Config, Family, Network, Optimizer, Running, Sequence
+from metaplastic.experiments.config import Config, Family, Network, Optimizer, Running
 from metaplastic.experiments.presets.published import sized
+from metaplastic.experiments.scenario_config import Sequence
 from metaplastic.experiments.study import Size, Study, TrainingPanel
 from metaplastic.nn import NormPolicy, Statistics
 

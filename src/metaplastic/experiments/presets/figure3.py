@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from metaplastic.experiments.config import Config, Method, Penalty
+from metaplastic.experiments.config import Config
+from metaplastic.experiments.method_config import Method, Penalty
 from metaplastic.experiments.presets.published import interleaved, permuted_mnist, sized
 from metaplastic.experiments.study import Size, Study, TrainingPanel
 

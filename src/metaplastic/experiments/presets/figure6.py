@@ -1,8 +1,9 @@
 """Fig. 6 of the paper: why the magnitude of a hidden weight is the importance of its synapse."""
 
-from metaplastic.experiments.config import Config, Network, Optimizer, Running, Stream
+from metaplastic.experiments.config import Config, Network, Optimizer, Running
 from metaplastic.experiments.presets.published import sized
 from metaplastic.experiments.probing import SwitchingPanel
+from metaplastic.experiments.scenario_config import Stream
 from metaplastic.experiments.study import QuadraticPanel, Size, Study
 
 

@@ -1,6 +1,7 @@
 """MNIST, then Fashion-MNIST, with ten shared outputs."""
 
-from metaplastic.experiments.config import Config, Network, Optimizer, Sequence
+from metaplastic.experiments.config import Config, Network, Optimizer
+from metaplastic.experiments.scenario_config import Sequence
 from metaplastic.nn import NormPolicy, Scope
 
 

@@ -1,6 +1,7 @@
 """Permuted MNIST: the paper's first benchmark at a laptop's size."""
 
-from metaplastic.experiments.config import Config, Network, Optimizer, Permuted
+from metaplastic.experiments.config import Config, Network, Optimizer
+from metaplastic.experiments.scenario_config import Permuted
 from metaplastic.nn import NormPolicy, Scope, Statistics
 
 

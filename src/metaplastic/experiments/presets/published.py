@@ -8,7 +8,9 @@ U(0, 1)), and the sign of 0 is +1. The study `width` runs the other statistics a
 from dataclasses import replace
 from typing import TypeVar
 
-from metaplastic.experiments.config import Config, Method, Network, Optimizer, Permuted, Reset, Running, Sequence
+from metaplastic.experiments.config import Config, Network, Optimizer, Reset, Running
+from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.scenario_config import Permuted, Sequence
 from metaplastic.experiments.study import Size
 from metaplastic.nn import NormPolicy, Scope, Statistics
 

@@ -1,6 +1,7 @@
 """Split MNIST: five tasks of two digits."""
 
-from metaplastic.experiments.config import Config, Network, Optimizer, Split
+from metaplastic.experiments.config import Config, Network, Optimizer
+from metaplastic.experiments.scenario_config import Split
 from metaplastic.nn import NormPolicy, Statistics
 from metaplastic.scenarios import Increment
 

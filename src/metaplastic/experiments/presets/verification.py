@@ -2,17 +2,10 @@
 
 from dataclasses import replace
 
-from metaplastic.experiments.config import (
-    Config,
-    Family,
-    Method,
-    Network,
-    Optimizer,
-    Penalty,
-    Permuted,
-    Running,
-)
+from metaplastic.experiments.config import Config, Family, Network, Optimizer, Running
+from metaplastic.experiments.method_config import Method, Penalty
 from metaplastic.experiments.presets.published import permuted_mnist, sized, unannounced
+from metaplastic.experiments.scenario_config import Permuted
 from metaplastic.experiments.study import Size, Study, TrainingPanel
 from metaplastic.learners import FisherKind, Weights
 from metaplastic.nn import Distribution, GainInit, NormPolicy, Scope, Statistics

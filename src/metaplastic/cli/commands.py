@@ -1,0 +1,225 @@
+"""The other commands; each parses its arguments and makes one call."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from metaplastic.cli.options import USAGE, parse, resumable, show
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoOptions:
+    """Learn four permutations of handwritten digits: plain, metaplastic, and all at once."""
+
+    seeds: int = 1
+    """Number of seeds; each takes less than a minute."""
+    out: Path | None = None
+    """Folder for the runs; by default one under runs/ named after the time."""
+
+
+def demo(words: list[str]) -> None:
+    """Run the demonstration.
+
+    Args:
+        words: What follows the command.
+    """
+    options = parse(DemoOptions, words, "demo")
+    from metaplastic.experiments import new_folder, run_demo
+
+    folder = options.out or new_folder("demo")
+    with resumable():
+        run_demo(folder, options.seeds, lambda title: print(f"{title} ...", flush=True))
+    show([folder], folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Show the experiments that are ready to run."""
+
+
+def list_experiments(words: list[str]) -> None:
+    """Show the experiments that are ready to run.
+
+    Args:
+        words: What follows the command.
+    """
+    parse(ListOptions, words, "list")
+    from rich.console import Console
+    from rich.table import Table
+
+    from metaplastic.experiments import PRESETS, STUDIES, description, study
+
+    presets = Table("preset", "what it shows")
+    for name in PRESETS:
+        presets.add_row(name, description(name))
+    studies = Table("study", "panels", "what it shows")
+    for name in STUDIES:
+        studies.add_row(name, str(len(study(name).panels)), description(name))
+    Console().print(presets, studies)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """Table and pictures of runs; runs that differ only in their seed are put together."""
+
+    folders: Positional[tuple[Path, ...]] = ()
+    """Folders of runs, or folders that hold them."""
+    out: Path = Path()
+    """Folder for the pictures."""
+    paper: bool = False
+    """Draw the figures of the paper, all on one page that needs no network; the folders are those of studies, and
+    LABEL=FOLDER where two are of one study and size."""
+
+
+def report(words: list[str]) -> None:
+    """Report on runs.
+
+    Args:
+        words: What follows the command.
+
+    Raises:
+        ValueError: When no folder is given.
+    """
+    options = parse(ReportOptions, words, "report")
+    if not options.folders:
+        raise ValueError("expected the folder of a run, got none; give one or more, e.g. runs/*")
+    if options.paper:
+        from metaplastic.report import paper_report
+
+        for path in paper_report(options.folders, options.out):
+            print(path)
+        return
+    show(options.folders, options.out)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataListOptions:
+    """Show the data sets, and which of them are here."""
+
+    data_dir: Path | None = None
+    """Where to look first; by default METAPLASTIC_DATA, then the cache."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFetchOptions:
+    """Download data sets and check what came."""
+
+    names: Positional[tuple[str, ...]] = ()
+    """Names of data sets."""
+    data_dir: Path | None = None
+    """Where to put them; by default METAPLASTIC_DATA, then the cache."""
+
+
+def data(words: list[str]) -> None:
+    """List or fetch data sets.
+
+    Args:
+        words: What follows the command.
+
+    Raises:
+        ValueError: When neither is asked for.
+    """
+    commands = {"list": _data_list, "fetch": _data_fetch}
+    if words in (["-h"], ["--help"]):
+        print(USAGE)
+        return
+    if not words or words[0] not in commands:
+        got = words[0] if words else "nothing"
+        raise ValueError(f"expected `metaplastic data list` or `metaplastic data fetch NAME...`, got {got!r}")
+    commands[words[0]](words[1:])
+
+
+def _data_list(words: list[str]) -> None:
+    options = parse(DataListOptions, words, "data list")
+    from rich.console import Console
+    from rich.table import Table
+
+    from metaplastic.data import available
+
+    table = Table("name", "data set", "state", "to get it")
+    for entry in available(options.data_dir):
+        table.add_row(entry.name, entry.title, entry.state.value, entry.command)
+    Console().print(table)
+
+
+def _data_fetch(words: list[str]) -> None:
+    options = parse(DataFetchOptions, words, "data fetch")
+    from metaplastic.data import fetch
+
+    if not options.names:
+        raise ValueError("expected the name of a data set, got none; `metaplastic data list` shows them")
+    for name in options.names:
+        for path in fetch(name, options.data_dir):
+            print(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchOptions:
+    """Measure training steps of ours and of the published code, taking turns, and what the machine could do.
+
+    The published code is a transcription of its operations. It runs with the system's allocator as it is and with one
+    that keeps large blocks, which halves its time. Give 4 GB of memory at width 4096, and close what else computes.
+    """
+
+    hidden: tuple[int, ...] = (4096, 4096)
+    """Widths of the hidden layers."""
+    batch_size: int = 100
+    """Samples per step."""
+    rounds: int = 9
+    """Turns that each subject takes."""
+    threads: int = 0
+    """Threads to compute with; 0 takes one per core."""
+    epochs: int = 0
+    """Measure so many whole epochs too, tests included: with the published code some seven minutes each."""
+    start: bool = False
+    """Measure too how long it takes from the start of a process to its first step, compilation included."""
+    stack: int = 0
+    """Measure too what is gained by training so many networks at once."""
+    curves: bool = False
+    """Measure too how the cost of a step grows with width, batch and tasks."""
+    out: Path = Path("bench.json")
+    """File for what was measured."""
+
+
+def bench(words: list[str]) -> None:
+    """Measure speed.
+
+    Args:
+        words: What follows the command.
+
+    Raises:
+        ValueError: When there is no folder for the file.
+    """
+    options = parse(BenchOptions, words, "bench")
+    from rich.console import Console
+
+    from metaplastic import benchmark
+
+    if not options.out.parent.is_dir():
+        raise ValueError(f"expected a folder for {options.out}, got none at {options.out.parent}; make it first")
+    console, notes = Console(), Console(stderr=True)
+    work = benchmark.Workload(
+        options.hidden, options.batch_size, rounds=options.rounds, threads=options.threads or os.cpu_count() or 1
+    )
+    with notes.status("") as status:
+
+        def say(text: str) -> None:
+            status.update(text)
+            if not notes.is_terminal:
+                notes.print(text)
+
+        found = benchmark.bench(work, say)
+        if options.epochs:
+            found["epoch"] = benchmark.bench_epoch(work, options.epochs, say)
+        if options.start:
+            found["start_seconds"] = benchmark.bench_start(work, say)
+        if options.stack:
+            found["stack"] = benchmark.bench_stack(work, options.stack, say)
+        if options.curves:
+            found["growth"] = benchmark.bench_curves(work, say)
+    for table in benchmark.tables(found):
+        console.print(table)
+    benchmark.write(found, options.out)
+    console.print(str(options.out), highlight=False)

@@ -1,0 +1,109 @@
+"""What the commands share: parsing, failing, showing."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import tyro
+
+USAGE = """usage: metaplastic COMMAND [ARGUMENTS]
+
+Binary neural networks that keep what they learned.
+
+  demo                         plain against metaplastic against joint learning, on built-in data, in a minute
+  list                         the experiments that are ready to run, with what each shows
+  run PRESET [--FIELD VALUE]   run one and keep its record; `run PRESET --help` lists the fields
+  run STUDY [--size paper]     run all panels of a figure or table of the paper, or one as STUDY/PANEL
+  run --from FILE [...]        run a configuration of your own, e.g. the config.json of an earlier run
+  run --resume FOLDER          go on with a run that was stopped
+  report FOLDER...             table and pictures of runs
+  report --paper FOLDER...     the paper's figures from studies, as one page
+  bench                        how fast this machine trains, beside the published code and the machine's limits
+  data list                    data sets, and which of them are here
+  data fetch NAME...           download data sets
+
+`metaplastic COMMAND --help` says more."""
+
+Options = TypeVar("Options")
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """End the program with a message and no traceback.
+
+    Args:
+        message: What is wrong, and what to do.
+        status: Status of the process.
+
+    Raises:
+        SystemExit: Always.
+    """
+    print(f"metaplastic: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def parse(options: type[Options], words: list[str], command: str, default: Options | None = None) -> Options:
+    """Parse the words of a command into a frozen dataclass; nested fields go by their own names.
+
+    Args:
+        options: The dataclass, whose docstrings are the help.
+        words: What follows the command.
+        command: What help calls it.
+        default: Values of fields that are not given.
+
+    Returns:
+        The options.
+    """
+    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues)
+    given: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(options, args=words, prog=f"metaplastic {command}", config=markers, **given)
+
+
+def shown(quiet: bool) -> bool | None:
+    """Say whether progress is shown: never where quiet is asked for, else on a terminal.
+
+    Args:
+        quiet: Whether it is asked for.
+
+    Returns:
+        What runs take for their progress.
+    """
+    return False if quiet else None
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """End the program with what to do next when a training in it is stopped or diverges.
+
+    Yields:
+        Nothing.
+    """
+    from metaplastic.experiments import Interrupted
+    from metaplastic.learners import NonFiniteLossError
+
+    try:
+        yield
+    except Interrupted as interrupted:
+        fail(str(interrupted), status=130)
+    except NonFiniteLossError as error:
+        fail(str(error))
+
+
+def show(folders: Sequence[Path], pictures: Path | None = None) -> None:
+    """Print a table for every set of runs on the same tests, and draw runs on one set where pictures are asked for.
+
+    Args:
+        folders: Folders of runs or of studies.
+        pictures: Folder for the pictures; None draws none.
+    """
+    from rich.console import Console
+
+    from metaplastic.report import compare_each, report, table
+
+    console = Console()
+    written = report(folders, pictures) if pictures else folders
+    for comparison in compare_each(folders):
+        console.print(table(comparison))
+    for path in written:
+        console.print(str(path), highlight=False, soft_wrap=True)

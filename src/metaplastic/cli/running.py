@@ -1,0 +1,164 @@
+"""The command that runs experiments: a preset, a study or one of its panels, a file, or what was stopped."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metaplastic.cli.options import USAGE, parse, resumable, show, shown
+
+if TYPE_CHECKING:
+    from metaplastic.experiments import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run from its last checkpoint."""
+
+    resume: Path
+    """Folder of the run."""
+    data_dir: Path | None = None
+    """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
+    quiet: bool = False
+    """Show no progress bar."""
+
+
+def run(words: list[str]) -> None:
+    """Run experiments.
+
+    Args:
+        words: What follows the command.
+    """
+    if words in (["-h"], ["--help"]):
+        print(USAGE)
+        return
+    words = [part for word in words for part in _spaced(word)]
+    if "--resume" in words:
+        _resume(words)
+        return
+    if words and words[0] in _studies():
+        _run_study(words[0], words[1:])
+        return
+    config, words, command = _base_config(words)
+    options = parse(*_run_options(config, words, command))
+    from metaplastic.experiments import new_folder, run, run_seeds
+
+    how = {"data_dir": options.data_dir, "progress": shown(options.quiet)}
+    with resumable():
+        if options.seeds:
+            folder = options.out or new_folder(options.config.name)
+            run_seeds(options.config, range(options.config.seed, options.config.seed + options.seeds), folder, **how)
+        else:
+            folder = run(options.config, options.out, **how).folder or Path()
+    show([folder])
+
+
+def _resume(words: list[str]) -> None:
+    options = parse(ResumeOptions, words, "run")
+    from metaplastic.experiments import resume
+
+    with resumable():
+        result = resume(options.resume, data_dir=options.data_dir, progress=shown(options.quiet))
+    show([result.folder or Path()])
+
+
+def _studies() -> Sequence[str]:
+    from metaplastic.experiments import STUDIES
+
+    return list(STUDIES)
+
+
+def _run_study(name: str, words: list[str]) -> None:
+    from metaplastic.experiments import Size, new_folder, run_study, study
+
+    @dataclasses.dataclass(frozen=True)
+    class StudyOptions:
+        """Run the panels of a figure or table of the paper. The same command with the same folder goes on with it."""
+
+        size: Size = Size.LAPTOP
+        """How large the runs are."""
+        seeds: int = 1
+        """Run so many seeds."""
+        seed: int = 0
+        """The first of them."""
+        panels: tuple[str, ...] = ()
+        """Run these panels only."""
+        out: Path | None = None
+        """Folder of the study; by default one under runs/ named after it and the time."""
+        data_dir: Path | None = None
+        """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
+        quiet: bool = False
+        """Show no progress bars."""
+
+    options = parse(StudyOptions, words, f"run {name}")
+    chosen, folder = study(name, options.size).only(options.panels), options.out or new_folder(name)
+    with resumable():
+        run_study(
+            chosen,
+            range(options.seed, options.seed + options.seeds),
+            folder,
+            data_dir=options.data_dir,
+            progress=shown(options.quiet),
+            before=lambda title: print(f"{title} ...", flush=True),
+        )
+    show([folder])
+
+
+def _panel_config(word: str, words: list[str]) -> tuple["Config", list[str]]:
+    """Find the configuration of STUDY/PANEL, and what is left of the words when the size is taken out."""
+    from metaplastic.choices import choose
+    from metaplastic.experiments import Size, study
+
+    size, rest = Size.LAPTOP, list(words)
+    if "--size" in rest[:-1]:
+        place = rest.index("--size")
+        size, rest = choose(Size, rest[place + 1]), rest[:place] + rest[place + 2 :]
+    name, _, panel = word.partition("/")
+    return study(name, size).config(panel), rest
+
+
+def _base_config(words: list[str]) -> tuple["Config", list[str], str]:
+    """Find the configuration that the fields on the command line change."""
+    from metaplastic.experiments import preset, read_config
+
+    if words and "/" in words[0] and not words[0].startswith("-"):
+        return *_panel_config(words[0], words[1:]), f"run {words[0]}"
+    if words and not words[0].startswith("-"):
+        return preset(words[0]), words[1:], f"run {words[0]}"
+    if "--from" in words[:-1]:
+        place = words.index("--from")
+        path, rest = words[place + 1], words[:place] + words[place + 2 :]
+        return read_config(Path(path)), rest, f"run --from {path}"
+    raise ValueError("expected a preset, --from FILE or --resume FOLDER; `metaplastic list` shows presets and studies")
+
+
+def _run_options(config: "Config", words: list[str], command: str) -> tuple[type[Any], list[str], str, Any]:
+    from metaplastic.experiments import Config
+
+    @dataclasses.dataclass(frozen=True)
+    class RunOptions:
+        """Run an experiment and keep its record."""
+
+        config: Config
+        seeds: int = 0
+        """Run so many seeds, counted from --seed, each with a record of its own in the folder; small networks are
+        trained as one stack. 0 runs --seed only, with its record as the folder."""
+        out: Path | None = None
+        """A new folder for the record; by default one under runs/ named after preset, time and seed."""
+        data_dir: Path | None = None
+        """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
+        quiet: bool = False
+        """Show no progress bar."""
+
+    return RunOptions, [_own_name(word) for word in words], command, RunOptions(config)
+
+
+def _spaced(word: str) -> list[str]:
+    """Take --from=FILE and the like apart, which are looked for before anything is parsed."""
+    return word.split("=", 1) if word.startswith(("--from=", "--resume=", "--size=")) else [word]
+
+
+def _own_name(word: str) -> str:
+    """Let a nested field be named by its path too: --optimizer.lr is --lr."""
+    option, equals, value = word.partition("=")
+    return "--" + option.rpartition(".")[2] + equals + value if option.startswith("--") and "." in option else word
