@@ -169,6 +169,8 @@ class BenchOptions:
     """Samples per step."""
     rounds: int = 9
     """Turns that each subject takes."""
+    repeats: int = 3
+    """Steps in a turn, of which the median counts; the first finds the caches full of what others left."""
     threads: int = 0
     """Threads to compute with; 0 takes one per core."""
     epochs: int = 0
@@ -201,7 +203,11 @@ def bench(words: list[str]) -> None:
         raise ValueError(f"expected a folder for {options.out}, got none at {options.out.parent}; make it first")
     console, notes = Console(), Console(stderr=True)
     work = benchmark.Workload(
-        options.hidden, options.batch_size, rounds=options.rounds, threads=options.threads or os.cpu_count() or 1
+        options.hidden,
+        options.batch_size,
+        rounds=options.rounds,
+        repeats=options.repeats,
+        threads=options.threads or os.cpu_count() or 1,
     )
     with notes.status("") as status:
 

@@ -13,7 +13,7 @@ from torch.optim.optimizer import ParamsT
 from metaplastic.choices import choose
 from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
 from metaplastic.optim.parameters import is_hidden
-from metaplastic.optim.shell import HiddenWeightOptimizer, begin_adam_step, blocks, moments_of
+from metaplastic.optim.shell import HiddenWeightOptimizer, Pair, begin_adam_step, blocks, moments_of
 from metaplastic.optim.update import AdamUpdate, EpsPlacement, decayed
 from metaplastic.storage import allocate_stream
 
@@ -232,7 +232,11 @@ class BeakerAdam(HiddenWeightOptimizer):
             found.append(state[name])
         return found
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _move(self, pairs: list[Pair], group: dict[str, Any]) -> None:
+        for parameter, gradient in pairs:
+            self._move_one(parameter, gradient, group)
+
+    def _move_one(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         rule, state = AdamUpdate(tuple(group["betas"])), self.state[parameter]
         moments = moments_of(parameter, rule, state)
         has_chain = is_hidden(parameter, group)
@@ -243,7 +247,7 @@ class BeakerAdam(HiddenWeightOptimizer):
             levels = [weight, *deeper] if has_chain else []
             changes = exchange(levels, group["beakers"], m, group["consolidation"]) if has_chain else []
             slope = decayed(slope.to(weight.dtype), weight, group["weight_decay"])
-            weight.add_(rule(slope, [first, second], eps), alpha=-size)
+            weight.add_(rule(slope, [first, second], eps).divided(), alpha=-size)
             for level, change in zip(levels, changes, strict=True):
                 level.add_(change)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metaplastic.choices import unknown
+from metaplastic.optim.quotient import Quotient
 
 
 @runtime_checkable
@@ -46,11 +47,15 @@ class TanhSquared:
 
     def __call__(self, hidden: Float[Tensor, "..."], metaplasticity: float) -> Float[Tensor, "..."]:
         """Give one factor per hidden weight."""
+        return self.quotient(hidden, metaplasticity).divided()
+
+    def quotient(self, hidden: Float[Tensor, "..."], metaplasticity: float) -> Quotient:
+        """Give the same before its division, for a pass that divides once by all that there is to divide by."""
         # 4 e / (1 + e)^2 with e = exp(-2 m |W|): half the time of tanh, and no cancellation where f is small. The power
         # of two takes less time than that of e.
         e = hidden.abs().mul_(-2.0 * math.log2(math.e) * metaplasticity).exp2_()
-        factor = 4.0 * e / (1.0 + e).pow(2)
-        return factor.clamp(max=1.0)  # rounding may take it past 1 by one unit in the last place
+        over, under = 4.0 * e, (1.0 + e).pow(2)
+        return Quotient(over, under.maximum(over))  # rounding may take it past 1 by one unit in the last place
 
 
 @dataclass(frozen=True)
@@ -221,8 +226,35 @@ def consolidate(
     that it is 0 where it underflows or W = 0; there f = 1 or the step vanishes, and the two agree.
     """
     factor = function(hidden, metaplasticity).to(update.dtype)
-    if torch.compiler.is_compiling():
-        return torch.where(update * hidden > 0, update * factor, update)
-    # The same by arithmetic on a mask of 0 and 1: selecting takes many times as long on a CPU unless it is compiled.
+    # The choice by arithmetic on a mask of 0 and 1: selecting takes many times as long on a CPU unless it is compiled.
     weakens = (update * hidden).sign_().clamp_min_(0)
     return update * torch.lerp(torch.ones_like(factor), factor, weakens)
+
+
+def consolidate_undivided(
+    update: Quotient, hidden: Tensor, metaplasticity: float | Tensor, function: ConsolidationFunction
+) -> Quotient:
+    """Damp an update as `consolidate` does, before anything is divided: what a compiled pass is made of.
+
+    Args:
+        update: Update direction U; its denominator is positive.
+        hidden: Hidden weights W, same shape.
+        metaplasticity: Strength m of the consolidation, from 0.
+        function: Consolidation function f; one that has a method `quotient` adds no division of its own.
+
+    Returns:
+        The damped update.
+
+    Example:
+        >>> update = Quotient(torch.tensor([1.0, -1.0]))
+        >>> consolidate_undivided(update, torch.tensor([2.0, 2.0]), 1.0, PowerLaw(1.0)).divided().tolist()
+        [0.3333333432674408, -1.0]
+    """
+    in_parts = getattr(function, "quotient", None)
+    factor = in_parts(hidden, metaplasticity) if in_parts else Quotient(function(hidden, metaplasticity))  # type: ignore[arg-type]
+    weakens = update.numerator * hidden > 0
+    numerator = torch.where(weakens, update.numerator * factor.numerator, update.numerator)
+    if factor.denominator is None:
+        return Quotient(numerator, update.denominator)
+    divisor = torch.where(weakens, factor.denominator, 1.0)
+    return Quotient(numerator, divisor if update.denominator is None else update.denominator * divisor)

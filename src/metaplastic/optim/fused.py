@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from metaplastic.optim.consolidation import ConsolidationFunction, consolidate
+from metaplastic.optim.consolidation import ConsolidationFunction, consolidate_undivided
+from metaplastic.optim.quotient import Quotient
 from metaplastic.optim.update import UpdateRule
 
 logger = logging.getLogger("metaplastic")
@@ -113,8 +114,8 @@ def _pass(
     slope = gradient.to(weight.dtype) + weight_decay * weight
     update = rule(slope, moments, eps)
     if consolidation is not None:
-        update = consolidate(update, weight, metaplasticity, consolidation)  # type: ignore[arg-type]
-    weight.sub_(size * update)
+        update = consolidate_undivided(update, weight, metaplasticity, consolidation)
+    weight.sub_(Quotient(size * update.numerator, update.denominator).divided())
     if copies:
         signs = torch.where(weight >= 0, 1.0, -1.0)  # in floating point, which vectorises where bytes do not
         for copy in copies:

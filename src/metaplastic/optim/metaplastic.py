@@ -11,9 +11,12 @@ from metaplastic.choices import choose
 from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
 from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, numbers_of_step
 from metaplastic.optim.parameters import is_damped, is_hidden
-from metaplastic.optim.shell import HiddenWeightOptimizer, begin_adam_step, blocks, moments_of
+from metaplastic.optim.shell import HiddenWeightOptimizer, Pair, begin_adam_step, blocks, moments_of
 from metaplastic.optim.update import AdamUpdate, EpsPlacement, SGDUpdate, UpdateRule, decayed
 from metaplastic.storage import BinaryCopies
+
+_SMALL = 2**14
+"""Elements up to which parameters that are not damped, gains and offsets mostly, are moved together."""
 
 
 class _MetaplasticOptimizer(HiddenWeightOptimizer):
@@ -34,10 +37,32 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
     def _begin_step(self, state: dict[str, Tensor], group: dict[str, Any]) -> tuple[float, float]:
         """Count a step of a parameter; give its size and what the rule adds to a denominator."""
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        rule, state = self._rule(group), self.state[parameter]
-        moments = moments_of(parameter, rule, state)
-        size, eps = self._begin_step(state, group)
+    def _move(self, pairs: list[Pair], group: dict[str, Any]) -> None:
+        alike: dict[Any, list[Pair]] = {}
+        for parameter, gradient in pairs:
+            step = self._begin_step(self.state[parameter], group)
+            if parameter.numel() <= _SMALL and not is_damped(parameter, group):
+                kind = (step, parameter.dtype, gradient.dtype, parameter.device)
+                alike.setdefault(kind, []).append((parameter, gradient))
+            else:
+                self._move_one(parameter, gradient, group, *step)
+        for (step, *_), small in alike.items():
+            self._move_together(small, group, *step)
+
+    def _move_together(self, pairs: list[Pair], group: dict[str, Any], size: float, eps: float) -> None:
+        """Move small parameters as one: what takes time with them is the number of operations."""
+        rule = self._rule(group)
+        moments = [moments_of(parameter, rule, self.state[parameter]) for parameter, _ in pairs]
+        each = [(*pair, *remembered) for pair, remembered in zip(pairs, moments, strict=True)]
+        weights, gradients, *others = (list(stream) for stream in zip(*each, strict=True))
+        weight, slope, *flat = (_flattened(stream) for stream in (weights, gradients, *others))
+        _move_in_blocks(weight, slope, flat, rule, None, size, eps, group)
+        for stream, moved in zip((weights, *others), (weight, *flat), strict=True):
+            _write_back(moved, stream)
+
+    def _move_one(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], size: float, eps: float) -> None:
+        rule = self._rule(group)
+        moments = moments_of(parameter, rule, self.state[parameter])
         fused = self._fused_pass(parameter, gradient.dtype, group) if self.fused else None
         if fused is None or not all(tensor.is_contiguous() for tensor in (gradient, *moments)):
             consolidation = group["consolidation"] if is_damped(parameter, group) else None
@@ -243,6 +268,15 @@ def _can_fuse(parameter: Tensor, group: dict[str, Any]) -> bool:
     return worth and parameter.numel() > 1 and parameter.is_contiguous() and parameter.device.type == "cpu"
 
 
+def _flattened(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def _write_back(flat: Tensor, tensors: list[Tensor]) -> None:
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+
+
 def _move_in_blocks(
     parameter: Tensor,
     gradient: Tensor,
@@ -255,7 +289,7 @@ def _move_in_blocks(
 ) -> None:
     for weight, slope, *block in blocks(parameter, gradient, *moments):
         slope = decayed(slope.to(weight.dtype), weight, group["weight_decay"])
-        update = rule(slope, block, eps)
+        update = rule(slope, block, eps).divided()
         if consolidation is not None:
             update = consolidate(update, weight, group["metaplasticity"], consolidation)
         weight.add_(update, alpha=-size)

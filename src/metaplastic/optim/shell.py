@@ -17,6 +17,9 @@ from metaplastic.optim.parameters import UnmarkedParameterWarning, require_hidde
 from metaplastic.optim.update import UpdateRule, bias_correction
 from metaplastic.storage import allocate_stream
 
+Pair = tuple[Tensor, Tensor]
+"""A parameter and its gradient."""
+
 
 class HiddenWeightOptimizer(Optimizer, abc.ABC):
     """An optimizer that moves hidden weights in a way of their own: everything but that way.
@@ -38,8 +41,8 @@ class HiddenWeightOptimizer(Optimizer, abc.ABC):
             self._warn_of_unmarked(group)
 
     @abc.abstractmethod
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        """Make one step of a parameter, in place; its gradient is dense and real, and left as it is."""
+    def _move(self, pairs: list[Pair], group: dict[str, Any]) -> None:
+        """Make one step of a group, in place: parameters and their gradients, dense and real, which are left alone."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a parameter group.
@@ -72,10 +75,10 @@ class HiddenWeightOptimizer(Optimizer, abc.ABC):
                 loss = closure()
         for group in self.param_groups:
             self._warn_of_unmarked(group)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    _require_dense(parameter.grad)
-                    self._move(parameter, parameter.grad, group)
+            pairs = [(parameter, parameter.grad) for parameter in group["params"] if parameter.grad is not None]
+            for _, gradient in pairs:
+                _require_dense(gradient)
+            self._move(pairs, group)
         return loss
 
     def _warn_of_unmarked(self, group: dict[str, Any]) -> None:

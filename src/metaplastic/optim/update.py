@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from metaplastic.optim.quotient import Quotient
+
 
 class EpsPlacement(enum.StrEnum):
     """Where Adam adds eps, relative to the bias correction of the second moment."""
@@ -32,8 +34,8 @@ class UpdateRule(Protocol):
         """Names of what the rule remembers of earlier gradients, each in the shape of the parameter."""
         ...
 
-    def __call__(self, gradient: Tensor, moments: Sequence[Tensor], eps: float | Tensor, /) -> Tensor:
-        """Give the update U of W <- W - size U, which may be the gradient or a moment itself: do not write to it."""
+    def __call__(self, gradient: Tensor, moments: Sequence[Tensor], eps: float | Tensor, /) -> Quotient:
+        """Give the update U of W <- W - size U; it may hold the gradient or a moment itself: do not write to it."""
         ...
 
 
@@ -93,7 +95,7 @@ class AdamUpdate:
     Example:
         >>> import torch
         >>> moments = [torch.zeros(1), torch.zeros(1)]
-        >>> AdamUpdate((0.5, 0.75))(torch.tensor([2.0]), moments, 0.0), moments
+        >>> AdamUpdate((0.5, 0.75))(torch.tensor([2.0]), moments, 0.0).divided(), moments
         (tensor([1.]), [tensor([1.]), tensor([1.])])
 
     References:
@@ -107,12 +109,12 @@ class AdamUpdate:
         """Names of a and v."""
         return "first_moment", "second_moment"
 
-    def __call__(self, gradient: Tensor, moments: Sequence[Tensor], eps: float | Tensor) -> Tensor:
+    def __call__(self, gradient: Tensor, moments: Sequence[Tensor], eps: float | Tensor) -> Quotient:
         """Move the two moments and give the update, which has the signs of the first."""
         first, second = moments
         first.lerp_(gradient, 1 - self.betas[0])
         second.mul_(self.betas[1]).addcmul_(gradient, gradient, value=1 - self.betas[1])
-        return first / second.sqrt().add_(eps)
+        return Quotient(first, second.sqrt().add_(eps))
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class SGDUpdate:
 
     Example:
         >>> import torch
-        >>> SGDUpdate(0.5)(torch.tensor([1.0]), [torch.tensor([4.0])], 0.0)
+        >>> SGDUpdate(0.5)(torch.tensor([1.0]), [torch.tensor([4.0])], 0.0).divided()
         tensor([3.])
     """
 
@@ -139,8 +141,8 @@ class SGDUpdate:
         """Name of u; nothing is remembered without momentum."""
         return ("velocity",) if self.momentum else ()
 
-    def __call__(self, gradient: Tensor, moments: Sequence[Tensor], eps: float | Tensor) -> Tensor:
+    def __call__(self, gradient: Tensor, moments: Sequence[Tensor], eps: float | Tensor) -> Quotient:
         """Move the velocity, if there is one, and give the update; there is no eps to add."""
         if not moments:
-            return gradient
-        return moments[0].mul_(self.momentum).add_(gradient)
+            return Quotient(gradient)
+        return Quotient(moments[0].mul_(self.momentum).add_(gradient))
