@@ -18,6 +18,7 @@ RANKS = {
     "data": 1,
     "optim": 1,
     "scenarios": 2,
+    "packed": 2,
     "learners": 3,
     "evaluation": 4,
     "experiments": 5,
