@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         recalibrate,
     )
     from metaplastic.optim import MetaplasticAdam, MetaplasticSGD, Tabulated, consolidate, param_groups
+    from metaplastic.packed import PackedNetwork, pack
     from metaplastic.scenarios import Announced, Scenario, interleaved, permuted, sequence, split, stream
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "MetaplasticSGD",
     "NormPolicy",
     "Normalization",
+    "PackedNetwork",
     "RealMLP",
     "Record",
     "Result",
@@ -63,6 +65,7 @@ __all__ = [
     "load_csv",
     "load_folder",
     "load_npz",
+    "pack",
     "param_groups",
     "permuted",
     "preset",
@@ -76,7 +79,7 @@ __all__ = [
     "train",
 ]
 
-_ROOMS = ("hidden_weight", "nn", "optim", "data", "scenarios", "learners", "evaluation", "experiments")
+_ROOMS = ("packed", "hidden_weight", "nn", "optim", "data", "scenarios", "learners", "evaluation", "experiments")
 
 
 def __getattr__(name: str) -> Any:

@@ -224,11 +224,13 @@ class ConvLayer(Value):
     @cached_property
     def border(self) -> np.ndarray:
         """What is to be added to sums, before pooling, that took padding for -1: `[out, height', width']`, int32."""
-        rows, columns = self._outside(self.height), self._outside(self.width)
-        outside = rows[:, None, :, None] | columns[None, :, None, :]
-        outside = np.broadcast_to(outside[:, :, None], (*outside.shape[:2], self.in_channels, *outside.shape[2:]))
-        taps = outside.reshape(-1, self.fan_in).astype(np.int32)
-        return (self.signs.astype(np.int32) @ taps.T).reshape(self.sum_shape)
+        # There are few ways for a kernel to hang over an edge, and many places.
+        rows, row_kinds = np.unique(self._outside(self.height), axis=0, return_inverse=True)
+        columns, column_kinds = np.unique(self._outside(self.width), axis=0, return_inverse=True)
+        outside = (rows[:, None, :, None] | columns[None, :, None, :]).astype(np.int32)
+        taps = self.signs.reshape(-1, self.in_channels, self.kernel_size, self.kernel_size).sum(1, dtype=np.int32)
+        table = np.einsum("oij,rcij->orc", taps, outside)
+        return table[:, row_kinds.reshape(-1, 1), column_kinds.reshape(1, -1)]
 
     def _outside(self, side: int) -> np.ndarray:
         """Whether each tap of a kernel is on padding, along one side of the image: `[places, kernel_size]`."""
