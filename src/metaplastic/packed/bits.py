@@ -75,3 +75,36 @@ def as_words(packed: np.ndarray) -> np.ndarray:
     padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.view("<u8")
+
+
+def signs_of(packed: np.ndarray, count: int) -> np.ndarray:
+    """Take signs out of bytes.
+
+    Args:
+        packed: `[rows, ceil(count / 8)]`, uint8.
+        count: Number of signs in a row, >= 0.
+
+    Returns:
+        `[rows, count]` of +1 and -1, int8.
+
+    Example:
+        >>> signs_of(np.array([[5], [3]], np.uint8), 3).tolist()
+        [[1, -1, 1], [1, 1, -1]]
+    """
+    return as_signs(unpack_bits(packed, count))
+
+
+def as_signs(bits: np.ndarray) -> np.ndarray:
+    """Make signs of bits.
+
+    Args:
+        bits: Bool, any shape.
+
+    Returns:
+        +1 and -1, int8, same shape.
+
+    Example:
+        >>> as_signs(np.array([True, False])).tolist()
+        [1, -1]
+    """
+    return bits.view(np.int8) * np.int8(2) - np.int8(1)

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaplastic.packed.bits import pack_bits
 from metaplastic.packed.layers import ConvLayer, Input, Layer, Pooling
 from metaplastic.packed.products import Backend, Product, RealProduct, product, require_kernel, resolved
 
@@ -47,9 +48,10 @@ class Engine:
         ]
         if network.input is Input.REAL:
             self.products[0] = RealProduct(network.layers[0].weight, network.layers[0].fan_in)
-        self.forward = None
-        if resolved(backend) is Backend.KERNEL:
-            self.forward = require_kernel().prepare(network, threads)
+        self.threads = threads
+        self.chain: Any = None
+        if resolved(backend) is Backend.KERNEL and require_kernel().serves(network.layers, network.input):
+            self.chain = require_kernel().Chain.of(network.layers, network.input)
         self.chunk = max(_CHUNK // max(_entries(layer) for layer in network.layers), 1)
 
     def trace(self, x: np.ndarray, table: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -81,8 +83,9 @@ class Engine:
         Returns:
             `[batch, classes]`, int32 or float64.
         """
-        if self.forward is not None:
-            return self.forward(x, table)
+        if self.chain is not None:
+            rows = pack_bits(x) if x.dtype == np.bool_ else np.ascontiguousarray(x)
+            return self.chain(rows, table, threads=self.threads)
         starts = range(0, max(len(x), 1), self.chunk)
         return np.concatenate([self._last(x[start : start + self.chunk], table) for start in starts])
 

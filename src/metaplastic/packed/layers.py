@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from metaplastic.choices import choose
+from metaplastic.packed.bits import signs_of
 from metaplastic.packed.decisions import (
     LAST_READOUT,
     Decision,
@@ -120,7 +121,7 @@ class DenseLayer(Value):
     @property
     def signs(self) -> np.ndarray:
         """Weights as `[out, in_features]` of +1 and -1, int8."""
-        return _signs(self.weight, self.in_features)
+        return signs_of(self.weight, self.in_features)
 
     def bound(self, largest: int = 1) -> int:
         """Give the largest sum that can be reached.
@@ -219,7 +220,7 @@ class ConvLayer(Value):
     @property
     def signs(self) -> np.ndarray:
         """Weights as `[out, in_channels * kernel_size^2]` of +1 and -1, int8."""
-        return _signs(self.weight, self.fan_in)
+        return signs_of(self.weight, self.fan_in)
 
     @cached_property
     def border(self) -> np.ndarray:
@@ -252,10 +253,6 @@ class ConvLayer(Value):
 
 Layer = DenseLayer | ConvLayer
 """What a packed network is a chain of."""
-
-
-def _signs(weight: np.ndarray, fan_in: int) -> np.ndarray:
-    return np.unpackbits(weight, axis=1, count=fan_in, bitorder="little").view(np.int8) * np.int8(2) - np.int8(1)
 
 
 def _require_counts(**counts: int) -> None:

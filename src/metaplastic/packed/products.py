@@ -9,18 +9,20 @@ import enum
 import functools
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 from metaplastic.choices import choose
-from metaplastic.packed.bits import unpack_bits
+from metaplastic.packed.bits import as_signs, pack_bits, signs_of
+from metaplastic.packed.layers import Input
 from metaplastic.packed.popcount import WordProduct
 
 _log = logging.getLogger(__name__)
 
-_FEW_ROWS = 4
+_FEW_ROWS = 8
 """Up to how many rows counting bits in NumPy is quicker than multiplying matrices."""
 
 
@@ -32,7 +34,7 @@ class Backend(enum.StrEnum):
     KERNEL = "kernel"
     """The compiled kernel."""
     NUMPY = "numpy"
-    """Bits counted in words of 64 by NumPy."""
+    """NumPy: bits counted in words of 64, bytes multiplied as floats."""
     MATRIX = "matrix"
     """Products of int8 matrices by torch, in as many threads as torch is set to."""
 
@@ -72,7 +74,7 @@ class MatrixProduct:
     def __init__(self, weight: np.ndarray, features: int) -> None:
         import torch
 
-        self.matrix = torch.from_numpy(_as_signs(unpack_bits(weight, features)))
+        self.matrix = torch.from_numpy(signs_of(weight, features))
 
     def signs(self, rows: np.ndarray) -> np.ndarray:
         """Multiply signs, see `Product`."""
@@ -80,7 +82,7 @@ class MatrixProduct:
 
         from metaplastic.nn.integer_product import integer_mm
 
-        return integer_mm(torch.from_numpy(_as_signs(rows)), self.matrix).numpy()
+        return integer_mm(torch.from_numpy(as_signs(rows)), self.matrix).numpy()
 
     def bytes(self, rows: np.ndarray) -> np.ndarray:
         """Multiply bytes, see `Product`."""
@@ -90,6 +92,29 @@ class MatrixProduct:
 
         # A copy, because torch warns of memory that it may not write to.
         return integer_mm_bytes(torch.from_numpy(np.array(rows)), self.matrix).numpy()
+
+
+class KernelProduct:
+    """Products by the compiled kernel.
+
+    Args:
+        weight: `[out, ceil(features / 8)]`, uint8.
+        features: Number of inputs.
+        threads: Threads of the kernel.
+    """
+
+    def __init__(self, weight: np.ndarray, features: int, threads: int) -> None:
+        chain = require_kernel().Chain
+        self._of = functools.cache(lambda source: chain([weight], [], features, source))
+        self._threads = threads
+
+    def signs(self, rows: np.ndarray) -> np.ndarray:
+        """Multiply signs, see `Product`."""
+        return self._of(Input.SIGNS)(pack_bits(rows), threads=self._threads)
+
+    def bytes(self, rows: np.ndarray) -> np.ndarray:
+        """Multiply bytes, see `Product`."""
+        return self._of(Input.BYTES)(np.ascontiguousarray(rows), threads=self._threads)
 
 
 class ChosenProduct:
@@ -105,16 +130,15 @@ class ChosenProduct:
         self._few = functools.cache(lambda: WordProduct(weight, features, threads))
         self._many = functools.cache(lambda: MatrixProduct(weight, features))
 
-    def _for(self, rows: np.ndarray) -> Product:
-        return self._few() if len(rows) <= _FEW_ROWS else self._many()
-
     def signs(self, rows: np.ndarray) -> np.ndarray:
         """Multiply signs, see `Product`."""
-        return self._for(rows).signs(rows)
+        return (self._few() if len(rows) <= _FEW_ROWS else self._many()).signs(rows)
 
     def bytes(self, rows: np.ndarray) -> np.ndarray:
         """Multiply bytes, see `Product`."""
-        return self._for(rows).bytes(rows)
+        # A few are quicker with matrices too, but not by as much as it takes to import torch for them.
+        few = len(rows) <= _FEW_ROWS and "torch" not in sys.modules
+        return (self._few() if few else self._many()).bytes(rows)
 
 
 class RealProduct:
@@ -126,7 +150,7 @@ class RealProduct:
     """
 
     def __init__(self, weight: np.ndarray, features: int) -> None:
-        self.matrix = _as_signs(unpack_bits(weight, features)).T.astype(np.float64)
+        self.matrix = signs_of(weight, features).T.astype(np.float64)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Multiply.
@@ -164,7 +188,7 @@ def product(weight: np.ndarray, features: int, backend: Backend | str = Backend.
         Backend.BEST: lambda: ChosenProduct(weight, features, threads),
         Backend.NUMPY: lambda: WordProduct(weight, features, threads),
         Backend.MATRIX: lambda: MatrixProduct(weight, features),
-        Backend.KERNEL: lambda: require_kernel().KernelProduct(weight, features, threads),
+        Backend.KERNEL: lambda: KernelProduct(weight, features, threads),
     }
     return makers[resolved(backend)]()
 
@@ -186,18 +210,18 @@ def resolved(backend: Backend | str) -> Backend:
 def kernel() -> Any:
     """Find the compiled kernel.
 
-    The module has `KernelProduct(weight, features, threads)`, a `Product`, and `prepare(network, threads)`, which
-    gives a function of an encoded batch and a table to the sums of the last layer, `[batch, classes]` int32, or None
-    for a network that it does not compute as a whole.
-
     Returns:
         The module `metaplastic.packed.kernel`; None, and a line in the log, where it was not compiled.
     """
     try:
-        return importlib.import_module("metaplastic.packed.kernel")
-    except ImportError as error:
-        _log.info("packed networks use NumPy and torch, since there is no compiled kernel here: %s", error)
-        return None
+        found = importlib.import_module("metaplastic.packed.kernel")
+    except ImportError:
+        found = None
+    if found and found.paths():
+        _log.info("packed networks use the compiled kernel, by its path %s", found.paths()[0])
+        return found
+    _log.info("packed networks use NumPy and torch, since no kernel was compiled when the package was installed")
+    return None
 
 
 def require_kernel() -> Any:
@@ -230,7 +254,3 @@ def backend_of(rows: int) -> Backend:
     if kernel():
         return Backend.KERNEL
     return Backend.NUMPY if rows <= _FEW_ROWS else Backend.MATRIX
-
-
-def _as_signs(bits: np.ndarray) -> np.ndarray:
-    return bits.view(np.int8) * np.int8(2) - np.int8(1)
