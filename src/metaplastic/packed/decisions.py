@@ -1,5 +1,6 @@
 """What turns the sums of a layer into bits, and the sums of the last layer into logits."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,7 +157,7 @@ class Readout(Value):
                 f"expected scale and offset as [tables, classes], got {self.scale.shape} and {self.offset.shape}; give "
                 "one row a task, or one row for all"
             )
-        _require_finite(self, "scale", "offset")
+        _require_moderate(self, "scale", "offset")
 
     @property
     def tables(self) -> int:
@@ -245,6 +246,12 @@ Decision = Thresholds | SampleMean
 LAST_READOUT = (Readout, SampleReadout)
 """What may stand behind the last layer, and nowhere else."""
 
+_FACTOR_LIMIT = np.float32(2.0**90)
+"""Largest scale, gain or offset: times any sum it is far from the largest float32."""
+
+UNIT_LIMIT = 2.0**64
+"""Largest unit and eps, and the inverse of the smallest: nothing that they are multiplied by overflows."""
+
 _SQUARE_FITS = 3_037_000_499
 """Largest integer whose square is an int64."""
 
@@ -265,7 +272,7 @@ def moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> deviations.tolist(), spread.tolist()
         ([[3, -3, 0]], [6.0])
     """
-    flat = sums.reshape(len(sums), -1)
+    flat = sums.reshape(len(sums), math.prod(sums.shape[1:]))
     features = flat.shape[1]
     if flat.dtype == np.float64:
         # One row after the other: the order of summation must not depend on the batch.
@@ -287,7 +294,7 @@ def _along(row: np.ndarray, sums: np.ndarray) -> np.ndarray:
 
 
 def _root(decision: SampleMean | SampleReadout, spread: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    features = sums[0].size if len(sums) else 1
+    features = math.prod(sums.shape[1:])
     root = np.sqrt((decision.unit * decision.unit) * spread + float(features * features) * decision.eps)
     return root.reshape(-1, *[1] * (sums.ndim - 1))
 
@@ -300,14 +307,17 @@ def _settle_sample(decision: SampleMean | SampleReadout) -> None:
     if gain is not None and offset is not None:
         if gain.ndim != 1 or gain.shape != offset.shape or not gain.size:
             raise ValueError(f"expected gain and offset as [units], got {gain.shape} and {offset.shape}; flatten them")
-        _require_finite(decision, "gain", "offset")
+        _require_moderate(decision, "gain", "offset")
     for name in ("unit", "eps"):
         value = getattr(decision, name)
-        if not isinstance(value, float) or not 0 < value < np.inf:
-            raise ValueError(f"expected {name} as a finite float > 0, got {value!r}; torch's eps is 1e-5")
+        if not isinstance(value, float) or not 1 / UNIT_LIMIT <= value <= UNIT_LIMIT:
+            raise ValueError(f"expected {name} as a float from 2^-64 to 2^64, got {value!r}; torch's eps is 1e-5")
 
 
-def _require_finite(value: Value, *names: str) -> None:
+def _require_moderate(value: Value, *names: str) -> None:
     for name in names:
-        if not np.isfinite(getattr(value, name)).all():
-            raise ValueError(f"expected finite numbers in {name}, got others; calibrate the network before packing it")
+        # Also not NaN, which is below nothing.
+        if not (np.abs(getattr(value, name)) <= _FACTOR_LIMIT).all():
+            raise ValueError(
+                f"expected numbers of at most 2^90 in {name}, got others; calibrate the network before packing it"
+            )

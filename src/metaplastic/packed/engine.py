@@ -52,7 +52,7 @@ class Engine:
         self.chain: Any = None
         if resolved(backend) is Backend.KERNEL and require_kernel().serves(network.layers, network.input):
             self.chain = require_kernel().Chain.of(network.layers, network.input)
-        self.chunk = max(_CHUNK // max(_entries(layer) for layer in network.layers), 1)
+        self.chunk_size = max(_CHUNK // max(_entries(layer) for layer in network.layers), 1)
 
     def trace(self, x: np.ndarray, table: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Compute layer by layer, for all samples at once.
@@ -71,7 +71,7 @@ class Engine:
             else:
                 bits = layer.after(sums, table if layer.after.tables > 1 else 0)
                 yield sums, bits
-                x = bits.reshape(len(bits), -1)
+                x = bits.reshape(len(bits), layer.out_features)
 
     def last_sums(self, x: np.ndarray, table: int) -> np.ndarray:
         """Compute the sums of the last layer, some samples after the other.
@@ -86,8 +86,8 @@ class Engine:
         if self.chain is not None:
             rows = pack_bits(x) if x.dtype == np.bool_ else np.ascontiguousarray(x)
             return self.chain(rows, table, threads=self.threads)
-        starts = range(0, max(len(x), 1), self.chunk)
-        return np.concatenate([self._last(x[start : start + self.chunk], table) for start in starts])
+        starts = range(0, max(len(x), 1), self.chunk_size)
+        return np.concatenate([self._last(x[start : start + self.chunk_size], table) for start in starts])
 
     def _last(self, x: np.ndarray, table: int) -> np.ndarray:
         *_, (sums, _) = self.trace(x, table)

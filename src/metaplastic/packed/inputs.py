@@ -37,12 +37,12 @@ def encode(x: Any, kind: Input, unit: float, shape: tuple[int, ...]) -> np.ndarr
         [[0, 128]]
     """
     array = np.asarray(x)
-    if array.ndim < 2 or array[:1].size not in (0, math.prod(shape)) or array.shape[1:].count(0):
+    if array.ndim < 2 or math.prod(array.shape[1:]) != math.prod(shape):
         raise ValueError(
             f"expected samples of shape {shape} as [batch, ...], got shape {array.shape}; for one sample add a first "
             "dimension of 1"
         )
-    return _ENCODERS[kind](array.reshape(len(array), math.prod(array.shape[1:])), unit)
+    return _ENCODERS[kind](array.reshape(len(array), math.prod(shape)), unit)
 
 
 def _bytes(x: np.ndarray, unit: float) -> np.ndarray:

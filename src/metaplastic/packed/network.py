@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaplastic.choices import choose, unknown
-from metaplastic.packed.decisions import LAST_READOUT, Thresholds
+from metaplastic.packed.decisions import LAST_READOUT, UNIT_LIMIT, Thresholds
 from metaplastic.packed.engine import Engine, default_threads
 from metaplastic.packed.inputs import encode
 from metaplastic.packed.layers import BYTE_LIMIT, ConvLayer, DenseLayer, Input, Layer
@@ -290,8 +290,8 @@ def check(network: PackedNetwork) -> None:
     shape = network.input_shape
     if not shape or not all(type(side) is int and side > 0 for side in shape) or math.prod(shape) > _SIZE_LIMIT:
         raise ValueError(f"expected an input shape of integers > 0, at most 2^24 in all, got {shape}; e.g. (784,)")
-    if not (isinstance(network.unit, float) and 0 < network.unit < math.inf):
-        raise ValueError(f"expected a unit > 0 of bytes, got {network.unit!r}; that of the package's images is 1 / 256")
+    if not (isinstance(network.unit, float) and 1 / UNIT_LIMIT <= network.unit <= UNIT_LIMIT):
+        raise ValueError(f"expected a unit of bytes, got {network.unit!r}; that of the package's images is 1 / 256")
     if not network.layers or not isinstance(network.layers[-1], DenseLayer):
         raise ValueError("expected layers that end in a dense one with a readout, got none; pack a whole classifier")
     names = network.tasks
