@@ -159,7 +159,7 @@ def _restore_layer(description: Any, array: _Taker) -> Layer:
     if _take(description, "kind", str) == "dense":
         return DenseLayer(weight, _take(description, "in_features", int), after)
     sizes = {name: _take(description, name, int) for name in _CONV_SIZES}
-    return ConvLayer(weight, **sizes, pool=Pooling(_take(description, "pool", str)), after=after)  # type: ignore[arg-type]
+    return ConvLayer(weight, **sizes, pool=Pooling(_take(description, "pool", str)), after=after)
 
 
 def _restore_after(description: dict[str, Any], array: _Taker, units: int) -> Any:

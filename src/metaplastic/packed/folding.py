@@ -138,7 +138,7 @@ def _stage(part: list[nn.Module]) -> Stage:
     layer, *rest = part
     pool = Pooling.NONE
     if rest and isinstance(rest[0], nn.AvgPool2d | nn.MaxPool2d):
-        pool = _pooling(rest.pop(0))
+        pool, rest = _pooling(rest[0]), rest[1:]
     normalization = None
     if rest and not isinstance(rest[0], _IGNORED):
         normalization = rest.pop(0)

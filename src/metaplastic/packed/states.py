@@ -126,32 +126,32 @@ def _states(normalization: nn.Module | None, units: int, kept: list[int]) -> lis
         offset = np.zeros(units) if normalization is None else _double(normalization.offset)
         return [State(np.ones_like(offset), offset, np.zeros_like(offset), np.ones_like(offset))]
     if isinstance(normalization, Normalization):
-        per_task = normalization.policy.scope is Scope.PER_TASK and kept
-        tasks: list[int] = kept if per_task else []
-        states = [normalization._state(task) for task in tasks or [None]]
-        return [_state(*state, normalization.policy.eps) for state in states]
+        per_task = normalization.policy.scope is Scope.PER_TASK and bool(kept)
+        tasks: list[int | None] = [*kept] if per_task else [None]
+        return [_state(normalization._state(task), normalization.policy.eps) for task in tasks]
     if isinstance(normalization, nn.modules.batchnorm._BatchNorm):
         mean, variance = normalization.running_mean, normalization.running_var
-        assert mean is not None, "require_fixed_statistics"
+        assert mean is not None, "statistics of the batch were refused before"
+        assert variance is not None, "statistics of the batch were refused before"
         gain = torch.ones_like(mean) if normalization.weight is None else normalization.weight
-        offset = torch.zeros_like(mean) if normalization.bias is None else normalization.bias
-        return [_state(gain, offset, mean, variance, normalization.eps)]
+        shift = torch.zeros_like(mean) if normalization.bias is None else normalization.bias
+        return [_state((gain, shift, mean, variance), normalization.eps)]
     raise ValueError(
         f"expected a normalisation behind the layer, got {type(normalization).__name__}; a packed network has signs "
         "and nothing else between its layers"
     )
 
 
-def _state(gain: torch.Tensor, offset: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, eps: float) -> State:
-    rows = [_double(row) for row in (gain, offset, mean, variance)]
-    if np.isnan(rows[3]).any():
+def _state(rows: tuple[torch.Tensor, ...], eps: float) -> State:
+    gain, offset, mean, variance = (_double(row) for row in rows)
+    if np.isnan(variance).any():
         raise ValueError(
             "expected statistics of the training samples, got none: this normalisation was never calibrated; call "
             "recalibrate(network, inputs) with at least 1,000 training samples before packing"
         )
-    if not all(np.isfinite(row).all() for row in rows):
+    if not all(np.isfinite(row).all() for row in (gain, offset, mean, variance)):
         raise ValueError("expected finite gains, offsets and statistics, got others; training went wrong")
-    return State(rows[0], rows[1], rows[2], np.sqrt(rows[3] + eps))
+    return State(gain, offset, mean, np.sqrt(variance + eps))
 
 
 def _double(row: torch.Tensor) -> np.ndarray:
