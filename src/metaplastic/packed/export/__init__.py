@@ -1,0 +1,1 @@
+"""Packed networks for other runtimes, each export verified on golden vectors when it is written."""
