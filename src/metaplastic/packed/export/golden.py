@@ -1,6 +1,6 @@
 """What an export must compute on golden vectors, layer by layer, as the packed network does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,24 @@ from metaplastic.packed.network import PackedNetwork
 
 class MismatchError(ValueError):
     """An export computes something else than the network that it was made of."""
+
+
+def kept_if(path: Path, verify: Callable[[], None]) -> Path:
+    """Verify an export that was just written, and remove it where it does not pass.
+
+    Args:
+        path: The export.
+        verify: Fails where it computes something else, or where that cannot be found out.
+
+    Returns:
+        The path.
+    """
+    try:
+        verify()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
 
 
 def given_inputs(network: PackedNetwork, count: int | None = None) -> np.ndarray:

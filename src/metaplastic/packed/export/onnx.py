@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metaplastic.packed.export.golden import kept_if
 from metaplastic.packed.export.graph import Graph, as_json, write_model
 from metaplastic.packed.export.onnx_check import verify_onnx
 from metaplastic.packed.export.onnx_decisions import Step, activations, as_signs, logits
@@ -42,12 +43,10 @@ def write_onnx(network: PackedNetwork, path: Path, *, packed: bool = False, veri
 
     Raises:
         ImportError: When onnx, or onnxruntime for verification, is not installed.
-        MismatchError: When the file does not compute what the network does.
+        MismatchError: When the file does not compute what the network does; it is removed.
     """
     write_model(onnx_model(network, packed=packed), path)
-    if verify:
-        verify_onnx(network, path)
-    return path
+    return kept_if(path, lambda: verify_onnx(network, path)) if verify else path
 
 
 def onnx_model(network: PackedNetwork, *, packed: bool = False) -> Any:

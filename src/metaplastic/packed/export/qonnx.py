@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from metaplastic.packed.decisions import Readout, Thresholds
-from metaplastic.packed.export.golden import expected_outputs, given_inputs, require_same
+from metaplastic.packed.export.golden import expected_outputs, given_inputs, kept_if, require_same
 from metaplastic.packed.export.graph import Graph, read_model, write_model
 from metaplastic.packed.export.operations import (
     INPUT,
@@ -46,12 +46,10 @@ def write_qonnx(network: PackedNetwork, path: Path, *, task: int | str | None = 
     Raises:
         ImportError: When onnx or qonnx is not installed.
         ValueError: For real features and for layer norm, see `qonnx_model`.
-        MismatchError: When the file does not compute what the network does.
+        MismatchError: When the file does not compute what the network does; it is removed.
     """
     write_model(qonnx_model(network, task=task), path)
-    if verify:
-        verify_qonnx(network, path, task=task)
-    return path
+    return kept_if(path, lambda: verify_qonnx(network, path, task=task)) if verify else path
 
 
 def qonnx_model(network: PackedNetwork, *, task: int | str | None = None) -> Any:
