@@ -4,6 +4,7 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.demo import demo_configs, run_demo
 from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.packing import pack_run
 from metaplastic.experiments.presets.registry import PRESETS, STUDIES, claim, description, preset, study
 from metaplastic.experiments.probing import SwitchingPanel
 from metaplastic.experiments.record import Record, read_config
@@ -31,6 +32,7 @@ __all__ = [
     "description",
     "from_json",
     "new_folder",
+    "pack_run",
     "preset",
     "read_config",
     "resume",
