@@ -10,6 +10,7 @@ from collections.abc import Callable
 from metaplastic.choices import unknown
 from metaplastic.cli.commands import bench, data, demo, list_experiments, report
 from metaplastic.cli.options import USAGE, fail
+from metaplastic.cli.packing import export, pack, predict, summary, verify
 from metaplastic.cli.running import run
 
 
@@ -49,4 +50,9 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "report": report,
     "bench": bench,
     "data": data,
+    "pack": pack,
+    "export": export,
+    "predict": predict,
+    "summary": summary,
+    "verify": verify,
 }

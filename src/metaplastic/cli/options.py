@@ -23,6 +23,11 @@ Binary neural networks that keep what they learned.
   bench                        how fast this machine trains, beside the published code and the machine's limits
   data list                    data sets, and which of them are here
   data fetch NAME...           download data sets
+  pack RUN -o FILE             pack the trained network of a run into one bit a weight
+  export FILE --format KIND    write a packed network as onnx, onnx-packed, qonnx or c, verified layer by layer
+  predict FILE SAMPLES.npz     the class of every sample, by a packed network
+  summary FILE                 parameters, bytes and operations of a packed network
+  verify FILE [EXPORTED]       check a packed network, or what was exported from it
 
 `metaplastic COMMAND --help` says more."""
 
