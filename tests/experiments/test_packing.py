@@ -33,7 +33,7 @@ CONFIGS = {
     "signs": small(network=Network(hidden=(24,), binarize_input=True), norm=NormPolicy(statistics=Statistics.RUNNING)),
     "joint": small(method=Method.JOINT, norm=NormPolicy(statistics=Statistics.RECALIBRATED)),
     "convolutions": small(
-        scenario=Sequence(("digits", "digits"), image_side=28, **TOLD),
+        scenario=Sequence(("digits", "digits"), samples=(150, 150), image_side=28, **TOLD),
         network=Network(Family.BINARY_CONV, hidden=(), channels=(4, 5, 6)),
         norm=NormPolicy(statistics=Statistics.RECALIBRATED, scope=Scope.PER_TASK),
     ),

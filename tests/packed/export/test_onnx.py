@@ -44,6 +44,12 @@ def test_tasks_differ_and_their_names_are_in_the_file(task_network, tmp_path, dr
     assert tuple(json.loads(properties["tasks"])) == task_network.tasks
 
 
+def test_a_task_that_does_not_exist_is_an_error_of_the_runtime(task_network, tmp_path, draw_inputs):
+    path = export(task_network, tmp_path / "net.onnx", Format.ONNX)
+    with pytest.raises(Exception, match="indices element out of data bounds"):
+        run(path, draw_inputs(task_network, 1), 3)
+
+
 def test_operators_are_plain_and_old_and_none_of_them_is_sign(network, tmp_path):
     model = onnx.load(export(network, tmp_path / "net.onnx", Format.ONNX))
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 13)]

@@ -4,11 +4,9 @@ import numpy as np
 
 from metaplastic.packed.bits import pack_bits
 from metaplastic.packed.decisions import SampleMean, SampleReadout, Thresholds
-from metaplastic.packed.layers import BYTE_LIMIT, ConvLayer, Input, Layer, Pooling
+from metaplastic.packed.export.bounds import bound, require_squares_fit
+from metaplastic.packed.layers import ConvLayer, Input, Layer, Pooling
 from metaplastic.packed.network import PackedNetwork
-
-_SQUARE_FITS = 3_037_000_499
-"""Largest integer whose square is an int64."""
 
 _SIDE_LIMIT = 2**16 - 1
 """Largest side of an image, and number of its channels."""
@@ -138,17 +136,10 @@ def require_exportable(network: PackedNetwork) -> None:
                 f"expected thresholds, or layer norm without gain and offset, for C, got both behind layer {index}: "
                 "they would need floating point before the last layer; train with affine=False, or export it to ONNX"
             )
-        if isinstance(layer.after, SampleReadout) and layer.out_features * _bound(network, index) > _SQUARE_FITS:
-            raise ValueError(
-                f"expected sums whose squares add up to less than 2^63 for C, got up to {_bound(network, index)} of "
-                f"{layer.out_features} classes; use a hidden layer"
-            )
+        if isinstance(layer.after, SampleReadout):
+            require_squares_fit(index, layer.out_features, bound(network, index) or 0)
         if isinstance(layer, ConvLayer):
             _require_small(index, layer)
-
-
-def _bound(network: PackedNetwork, index: int) -> int:
-    return network.layers[index].bound(BYTE_LIMIT if index == 0 and network.input is Input.BYTES else 1)
 
 
 def _require_small(index: int, layer: ConvLayer) -> None:

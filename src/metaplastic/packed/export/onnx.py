@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metaplastic.packed.export.bounds import bound
 from metaplastic.packed.export.golden import kept_if
 from metaplastic.packed.export.graph import Graph, as_json, write_model
 from metaplastic.packed.export.onnx_check import verify_onnx
@@ -14,7 +15,6 @@ from metaplastic.packed.export.operations import (
     INPUT,
     LOGITS,
     TASK,
-    bound,
     number_kind,
     shaped,
     sums,
@@ -56,7 +56,7 @@ def onnx_model(network: PackedNetwork, *, packed: bool = False) -> Any:
 
     `input` has a free number of samples and takes bytes: pixels, or 1 for +1 and 0 for -1 where a network computes
     with the signs of its input; real features in float32. `task`, an integer without dimension, selects the tables of
-    thresholds where there are several. Outputs are `logits` and `class`.
+    thresholds where there are several, counted from the end where it is negative. Outputs are `logits` and `class`.
 
     Args:
         network: The network.

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaplastic.packed.decisions import Readout, SampleMean, SampleReadout, Thresholds
+from metaplastic.packed.export.bounds import require_squares_fit
 from metaplastic.packed.export.graph import Graph
 from metaplastic.packed.export.operations import LOGITS, TASK, along, bits_name
 from metaplastic.packed.layers import Layer
-
-_SQUARE_FITS = 3_037_000_499
-"""Largest integer whose square is an int64."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def _moments(step: Step, decision: SampleMean | SampleReadout, sums: str) -> tup
         squares = _total(step, graph.add("Mul", deviations, deviations))
         spread = graph.add("Div", squares, graph.constant(f"features.{features}.{kind}", features, kind))
     else:
-        _require_room(step)
+        require_squares_fit(step.index, features, step.bound or 0)
         wide = graph.cast(sums, np.int64)
         squares = _total(step, graph.add("Mul", wide, wide))
         scaled = graph.add("Mul", squares, graph.constant(f"features.{features}.{kind}", features, kind))
@@ -159,11 +157,3 @@ def _moments(step: Step, decision: SampleMean | SampleReadout, sums: str) -> tup
 
 def _wide(step: Step) -> str:
     return "float64" if step.bound is None else "int64"
-
-
-def _require_room(step: Step) -> None:
-    if step.layer.out_features * (step.bound or 0) > _SQUARE_FITS:
-        raise ValueError(
-            f"expected sums whose squares add up to less than 2^63 behind layer {step.index}, got up to "
-            f"{step.layer.out_features} x {step.bound}^2; use a narrower layer, or norm without gain and offset"
-        )

@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from metaplastic.packed.export.bounds import bound
 from metaplastic.packed.export.graph import Graph
-from metaplastic.packed.layers import BYTE_LIMIT, ConvLayer, DenseLayer, Input, Layer, Pooling
+from metaplastic.packed.layers import ConvLayer, DenseLayer, Layer, Pooling
 from metaplastic.packed.network import PackedNetwork
 
 EXACT_IN_FLOAT32 = 2**24
-"""Integers up to it, and so their sums in whatever order, are exact in float32."""
+"""Sums of integers that stay below it are exact in float32, whatever their order."""
 
 INPUT, TASK, LOGITS, CLASS = "input", "task", "logits", "class"
 """Names of what goes into a model and comes out of it."""
@@ -35,21 +36,6 @@ def bits_name(index: int) -> str:
         The name within the graph.
     """
     return f"layers.{index}.bits"
-
-
-def bound(network: PackedNetwork, index: int) -> int | None:
-    """Give the largest sum that a layer can reach.
-
-    Args:
-        network: The network.
-        index: Which layer, from 0.
-
-    Returns:
-        The bound; None where sums are real.
-    """
-    if index == 0 and network.input is Input.REAL:
-        return None
-    return network.layers[index].bound(BYTE_LIMIT if index == 0 and network.input is Input.BYTES else 1)
 
 
 def number_kind(network: PackedNetwork, index: int) -> type:
