@@ -14,14 +14,14 @@ def figure_3(size: Size = Size.LAPTOP) -> Study:
     Claim (Fig. 3a-d): the wider the network, the more tasks it keeps. Panels a and b have the metaplastic and the EWC
     runs in sequence (lambda 5,000), c and d interleaved training with m = 0 and with metaplasticity. The authors'
     numbers are not available, and third parties did not find the benefit of width. Widths are 512 to 4096, on a laptop
-    128 to 1024 with two epochs per task in place of 40, and an m for them that is not tuned. Deviations: see
+    64 to 512 with two epochs per task in place of 40, and an m for them that is not tuned. Deviations: see
     `published`.
 
     Command: `metaplastic run fig3 --size laptop|paper`; one kind of run by `--panels metaplastic-1024 ...`.
     """
     m = sized(size, laptop=5.0, paper=1.35)
     panels = {}
-    for width in sized(size, laptop=(128, 256, 512, 1024), paper=(512, 1024, 2048, 4096)):
+    for width in sized(size, laptop=(64, 128, 256, 512), paper=(512, 1024, 2048, 4096)):
         plain, metaplastic = (
             _wide(permuted_mnist(size, value, tasks=10, decay=1e-8), width, size) for value in (0.0, m)
         )
