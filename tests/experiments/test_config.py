@@ -81,6 +81,7 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         (lambda: Optimizer(metaplasticity=()), "expected number of metaplasticities >= 1"),
         (lambda: Optimizer(lr=0.0), "expected lr > 0"),
         (lambda: Optimizer(weight_decay=-1e-7), "expected weight_decay >= 0"),
+        (lambda: Optimizer(adam_eps=0.0), "expected adam_eps > 0"),
         (lambda: Optimizer(sgd_momentum=1.0), "expected sgd_momentum in"),
         (
             lambda: Optimizer(rule=Rule.BEAKERS, reset_optimizer=Reset.TASK),

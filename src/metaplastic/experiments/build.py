@@ -204,6 +204,7 @@ def build_optimizer(config: Config, network: torch.nn.Module) -> torch.optim.Opt
             weight_decay=options.weight_decay,
             consolidation=consolidation,
             beakers=options.beakers,
+            eps=options.adam_eps,
             eps_placement=options.eps_placement,
         )
     return MetaplasticAdam(
@@ -211,6 +212,7 @@ def build_optimizer(config: Config, network: torch.nn.Module) -> torch.optim.Opt
         lr=options.lr,
         weight_decay=options.weight_decay,
         consolidation=consolidation,
+        eps=options.adam_eps,
         eps_placement=options.eps_placement,
     )
 

@@ -107,7 +107,8 @@ class Optimizer:
         consolidation: Name of the consolidation function.
         weight_decay: L2 penalty within the gradient, >= 0.
         sgd_momentum: Momentum of SGD, in [0, 1).
-        eps_placement: Where Adam's eps is added.
+        adam_eps: What keeps Adam's denominator from 0, > 0, in units of a weight's gradient.
+        eps_placement: Where it is added.
         beakers: The chain of rule `beakers`; other rules have none.
         reset_optimizer: When the optimizer's state is cleared.
         lr_division: What the learning rate is divided by at every boundary, >= 1; another value than 1 needs announced
@@ -120,6 +121,7 @@ class Optimizer:
     consolidation: str = "tanh-squared"
     weight_decay: float = 0.0
     sgd_momentum: float = 0.0
+    adam_eps: float = 1e-8
     eps_placement: EpsPlacement = EpsPlacement.BEFORE_CORRECTION
     beakers: Beakers = field(default_factory=Beakers)
     reset_optimizer: Reset = Reset.NEVER
@@ -137,6 +139,8 @@ class Optimizer:
             raise ValueError(f"expected lr > 0 and finite, got {self.lr}; the paper uses 0.005")
         if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
             raise ValueError(f"expected weight_decay >= 0 and finite, got {self.weight_decay}; the paper uses 1e-7")
+        if not (self.adam_eps > 0 and math.isfinite(self.adam_eps)):
+            raise ValueError(f"expected adam_eps > 0 and finite, got {self.adam_eps}; the paper uses 1e-8")
         if not 0 <= self.sgd_momentum < 1:
             raise ValueError(f"expected sgd_momentum in [0, 1), got {self.sgd_momentum}")
         if self.rule is not Rule.BEAKERS and self.beakers != Beakers():
