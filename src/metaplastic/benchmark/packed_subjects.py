@@ -1,5 +1,6 @@
 """What predicts in a benchmark of packed networks: ours by each backend, torch in float32, and onnxruntime."""
 
+import importlib
 import logging
 import statistics
 import sys
@@ -15,6 +16,7 @@ from torch import nn
 
 from metaplastic.nn import BinaryLinear, BinaryMLP, Normalization, NormPolicy, Statistics, recalibrate
 from metaplastic.packed import Backend, PackedNetwork, pack
+from metaplastic.packed.export.optional import require
 
 KINDS = ("packed", "eager", "onnx", "onnx-int8", "onnx-quantised")
 
@@ -202,20 +204,17 @@ def _eager(network: nn.Sequential, told: dict[str, Any]) -> Predictor:
 
 
 def _quantised(model: Any) -> Any:
-    import onnx
-    from onnxruntime.quantization import quantize_dynamic
-
+    quantize_dynamic = importlib.import_module("onnxruntime.quantization").quantize_dynamic
     logging.disable(logging.WARNING)  # it would have the model preprocessed, which changes nothing here
     with tempfile.TemporaryDirectory() as folder:
         plain, made = (Path(folder) / name for name in ("plain.onnx", "quantised.onnx"))
         plain.write_bytes(model.SerializeToString())
         quantize_dynamic(plain, made)
-        return onnx.load(made)
+        return require("onnx").load(made)
 
 
 def _onnxruntime(model: Any, threads: int) -> Predict:
-    import onnxruntime
-
+    onnxruntime = require("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
