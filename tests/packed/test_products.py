@@ -63,6 +63,19 @@ def test_no_rows_give_no_sums(backend):
     assert multiply.bytes(np.zeros((0, 9), np.uint8)).shape == (0, 3)
 
 
+@given(SIZES)
+@settings(deadline=None, max_examples=40)
+def test_blocks_and_threads_change_no_count(sizes):
+    random, weight, signs = draw(*sizes)
+    rows = random.random((sizes[0], sizes[1])) < 0.5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(popcount, "_BLOCK_WORDS", 40)
+        patch.setattr(popcount, "_THREAD_WORDS", 1)
+        multiply = popcount.WordProduct(pack_bits(weight), sizes[1], 3)
+        np.testing.assert_array_equal(multiply.signs(rows), np.where(rows, 1, -1) @ signs.T)
+    assert len(multiply._blocks) >= min(2, sizes[2])
+
+
 def test_bits_are_counted_without_numpy_2(monkeypatch):
     random = np.random.default_rng(0)
     words = random.integers(0, 2**64, 1000, dtype=np.uint64)

@@ -14,16 +14,18 @@ def make(kind: str, options: dict[str, Any]) -> Any:
     """Make a subject.
 
     Args:
-        kind: `published`, `plain`, `exact`, `fast`, `stack`, `update` or `machine`.
+        kind: `published`, `plain`, `exact`, `fast`, `stack`, `update` or `machine`; or a kind of `packed_subjects`.
         options: Widths, batch size, tasks, members and samples, or the kind of update.
 
     Returns:
         The subject.
     """
-    from metaplastic.benchmark import subjects
+    from metaplastic.benchmark import packed_subjects, subjects
     from metaplastic.learners import Engine
     from metaplastic.nn import Precision, Statistics
 
+    if kind in packed_subjects.KINDS:
+        return packed_subjects.make(kind, options)
     if kind == "machine":
         return subjects.Machine()
     if kind == "update":

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from metaplastic.choices import unknown
-from metaplastic.cli.commands import bench, data, demo, list_experiments, report
+from metaplastic.cli.commands import bench, bench_packed, data, demo, list_experiments, report
 from metaplastic.cli.options import USAGE, fail
 from metaplastic.cli.packing import export, pack, predict, summary, verify
 from metaplastic.cli.running import run
@@ -49,6 +49,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "run": run,
     "report": report,
     "bench": bench,
+    "bench-packed": bench_packed,
     "data": data,
     "pack": pack,
     "export": export,

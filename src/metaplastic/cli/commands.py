@@ -1,12 +1,18 @@
 """The other commands; each parses its arguments and makes one call."""
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
 from metaplastic.cli.options import USAGE, parse, resumable, show
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,18 +196,11 @@ def bench(words: list[str]) -> None:
 
     Args:
         words: What follows the command.
-
-    Raises:
-        ValueError: When there is no folder for the file.
     """
     options = parse(BenchOptions, words, "bench")
-    from rich.console import Console
-
     from metaplastic import benchmark
 
-    if not options.out.parent.is_dir():
-        raise ValueError(f"expected a folder for {options.out}, got none at {options.out.parent}; make it first")
-    console, notes = Console(), Console(stderr=True)
+    _require_folder(options.out)
     work = benchmark.Workload(
         options.hidden,
         options.batch_size,
@@ -209,13 +208,7 @@ def bench(words: list[str]) -> None:
         repeats=options.repeats,
         threads=options.threads or os.cpu_count() or 1,
     )
-    with notes.status("") as status:
-
-        def say(text: str) -> None:
-            status.update(text)
-            if not notes.is_terminal:
-                notes.print(text)
-
+    with _saying() as say:
         found = benchmark.bench(work, say)
         if options.epochs:
             found["epoch"] = benchmark.bench_epoch(work, options.epochs, say)
@@ -225,7 +218,76 @@ def bench(words: list[str]) -> None:
             found["stack"] = benchmark.bench_stack(work, options.stack, say)
         if options.curves:
             found["growth"] = benchmark.bench_curves(work, say)
-    for table in benchmark.tables(found):
+    _print_and_write(benchmark.tables(found), found, options.out)
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchPackedOptions:
+    """Measure predictions of a packed network by each of its backends, beside torch and onnxruntime, taking turns.
+
+    torch computes the same network eagerly in float32, onnxruntime computes our export to ONNX, the same network in
+    int8, and what its own quantiser makes of the export. Without onnxruntime it is left out. Close what else computes.
+    """
+
+    hidden: tuple[int, ...] = (4096, 4096)
+    """Widths of the hidden layers."""
+    batches: tuple[int, ...] = (1, 1000)
+    """Samples of a batch; every size is measured."""
+    rounds: int = 9
+    """Turns that each subject takes."""
+    turn: float = 0.15
+    """Seconds of a turn for each size."""
+    threads: int = 0
+    """Threads to compute with; 0 takes one per core."""
+    out: Path = Path("bench-packed.json")
+    """File for what was measured."""
+
+
+def bench_packed(words: list[str]) -> None:
+    """Measure packed networks.
+
+    Args:
+        words: What follows the command.
+    """
+    options = parse(BenchPackedOptions, words, "bench-packed")
+    from metaplastic import benchmark
+
+    _require_folder(options.out)
+    threads = options.threads or os.cpu_count() or 1
+    work = benchmark.PackedWorkload(options.hidden, options.batches, options.rounds, options.turn, threads)
+    with _saying() as say:
+        found = benchmark.bench_packed(work, say)
+    _print_and_write(benchmark.packed_tables(found), found, options.out)
+
+
+def _require_folder(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise ValueError(f"expected a folder for {out}, got none at {out.parent}; make it first")
+
+
+@contextlib.contextmanager
+def _saying() -> Iterator[Callable[[str], None]]:
+    """Show on standard error what is going on."""
+    from rich.console import Console
+
+    notes = Console(stderr=True)
+    with notes.status("") as status:
+
+        def say(text: str) -> None:
+            status.update(text)
+            if not notes.is_terminal:
+                notes.print(text)
+
+        yield say
+
+
+def _print_and_write(tables: "list[Table]", found: dict[str, Any], out: Path) -> None:
+    from rich.console import Console
+
+    from metaplastic.benchmark import write
+
+    console = Console()
+    for table in tables:
         console.print(table)
-    benchmark.write(found, options.out)
-    console.print(str(options.out), highlight=False)
+    write(found, out)
+    console.print(str(out), highlight=False)

@@ -21,6 +21,7 @@ Binary neural networks that keep what they learned.
   report FOLDER...             table and pictures of runs
   report --paper FOLDER...     the paper's figures from studies, as one page
   bench                        how fast this machine trains, beside the published code and the machine's limits
+  bench-packed                 how fast packed networks predict here, beside torch and onnxruntime
   data list                    data sets, and which of them are here
   data fetch NAME...           download data sets
   pack RUN -o FILE             pack the trained network of a run into one bit a weight

@@ -179,7 +179,9 @@ class Readout(Value):
         Returns:
             `[batch, classes]`, float32.
         """
-        return sums.astype(np.float32) * self.scale[table] + self.offset[table]
+        # Rows of one, not vectors: where there is one sample, nothing has to be broadcast, which NumPy is slow at.
+        row = slice(table, table + 1)
+        return sums.astype(np.float32) * self.scale[row] + self.offset[row]
 
 
 @dataclass(frozen=True, eq=False)

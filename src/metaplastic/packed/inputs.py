@@ -7,6 +7,8 @@ import numpy as np
 
 from metaplastic.packed.layers import BYTE_LIMIT, Input
 
+_UINT8 = np.dtype(np.uint8)
+
 _STEP = 2.0**-24
 """What real features are multiples of, so that sums of them are exact in float64."""
 
@@ -36,17 +38,17 @@ def encode(x: Any, kind: Input, unit: float, shape: tuple[int, ...]) -> np.ndarr
         >>> encode(np.array([[0.0, 0.5]]), Input.BYTES, 1 / 256, (2,)).tolist()
         [[0, 128]]
     """
-    array = np.asarray(x)
-    if array.ndim < 2 or math.prod(array.shape[1:]) != math.prod(shape):
+    array, features = np.asarray(x), math.prod(shape)
+    if array.ndim < 2 or math.prod(array.shape[1:]) != features:
         raise ValueError(
             f"expected samples of shape {shape} as [batch, ...], got shape {array.shape}; for one sample add a first "
             "dimension of 1"
         )
-    return _ENCODERS[kind](array.reshape(len(array), math.prod(shape)), unit)
+    return _ENCODERS[kind](array.reshape(len(array), features), unit)
 
 
 def _bytes(x: np.ndarray, unit: float) -> np.ndarray:
-    if x.dtype == np.uint8:
+    if x.dtype == _UINT8:
         return x
     _require_numbers(x, "uint8 pixels, or floats that are bytes times the unit of the network")
     steps = x.astype(np.float64) / unit
@@ -63,7 +65,7 @@ def _bytes(x: np.ndarray, unit: float) -> np.ndarray:
 def _signs(x: np.ndarray, unit: float) -> np.ndarray:
     if x.dtype == np.bool_:
         return x
-    if x.dtype == np.uint8:
+    if x.dtype == _UINT8:
         return x >= 1
     _require_numbers(x, "bits, uint8 pixels or floats of both signs")
     return x >= 0

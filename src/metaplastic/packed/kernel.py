@@ -10,6 +10,8 @@ import numpy as np
 from metaplastic.packed import _kernel
 from metaplastic.packed.layers import DenseLayer, Input, Layer, Thresholds
 
+_UINT8, _INT32, _BOOL = (np.dtype(kind) for kind in (np.uint8, np.int32, np.bool_))
+
 _LIMIT = (2**31 - 1) // 255
 """Most inputs whose sum is sure to fit into 32 bits when they are bytes."""
 
@@ -111,11 +113,11 @@ class Chain:
         Raises:
             ValueError: When shapes, types or numbers are others.
         """
-        _require(x, "x", np.uint8, (None, self.row_bytes))
+        _require(x, "x", _UINT8, (None, self.row_bytes))
         if out is None:
             out = np.empty((len(x), self.units), np.int32)
         else:
-            _require(out, "out", np.int32, (len(x), self.units))
+            _require(out, "out", _INT32, (len(x), self.units))
             if not out.flags.writeable:
                 raise ValueError("expected out to be writeable, got an array that is not; give a copy")
         self._chain.forward(x, out, table, threads)
@@ -150,19 +152,19 @@ def _entry(
     """Check a layer, and order it as the kernel takes it."""
     if not 1 <= features <= _LIMIT:
         raise ValueError(f"expected from 1 to {_LIMIT} inputs, whose sums fit into 32 bits, got {features}")
-    _require(weight, "weight", np.uint8, (None, -(-features // 8)))
+    _require(weight, "weight", _UINT8, (None, -(-features // 8)))
     if decision is None:
         return len(weight), weight, 0, np.empty(0, np.int32), np.empty(0, np.bool_)
     shape = (decision.tables, len(weight))
-    _require(decision.threshold, "thresholds", np.int32, shape)
-    _require(decision.flipped, "flips", np.bool_, shape)
+    _require(decision.threshold, "thresholds", _INT32, shape)
+    _require(decision.flipped, "flips", _BOOL, shape)
     return len(weight), weight, decision.tables, decision.threshold, decision.flipped
 
 
-def _require(array: np.ndarray, name: str, dtype: type, shape: tuple[int | None, int]) -> None:
+def _require(array: np.ndarray, name: str, dtype: np.dtype, shape: tuple[int | None, int]) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         got = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"expected {name} as an array of {np.dtype(dtype).name}, got {got}; convert it with astype")
+        raise ValueError(f"expected {name} as an array of {dtype.name}, got {got}; convert it with astype")
     if array.ndim != 2 or array.shape[1] != shape[1] or shape[0] not in (None, array.shape[0]):
         expected = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"expected {name} of shape [{expected}], got {list(array.shape)}; pack 8 bits a byte")

@@ -15,8 +15,12 @@ import numpy as np
 
 from metaplastic.packed.bits import as_words, pack_words, signs_of
 
-_BLOCK_WORDS = 2**15
-"""Words that are worked on at once; with what is counted of them they stay in the cache."""
+_BLOCK_WORDS = 2**17
+"""Words that are worked on at once, so many because NumPy takes a microsecond for each operation on them; with what is
+counted of them they stay in the caches of current processors."""
+
+_THREAD_WORDS = 2**18
+"""Words that are worth another thread; to hand fewer over takes longer than to count them."""
 
 _GROUP = 1023
 """Words whose counts, of up to 64 each, add up to a number of 16 bits."""
@@ -68,15 +72,17 @@ class WordProduct:
     def _blocks(self) -> np.ndarray:
         """Words of the weights as `[blocks, words, outputs]`, so that the counts of a word lie side by side."""
         words = as_words(self.weight)
-        out = len(words)
-        size = min(max(_BLOCK_WORDS // words.shape[1], 1), -(-out // self.threads))
-        padded = np.zeros((-(-out // size) * size, words.shape[1]), np.uint64)
+        out, width = words.shape
+        shared = -(-out // self.threads) if words.size >= _THREAD_WORDS else out
+        size = min(max(_BLOCK_WORDS // width, 1), shared)
+        padded = np.zeros((-(-out // size) * size, width), np.uint64)
         padded[:out] = words
-        return padded.reshape(-1, size, words.shape[1]).transpose(0, 2, 1).copy()
+        return padded.reshape(-1, size, width).transpose(0, 2, 1).copy()
 
     def _different(self, rows: np.ndarray) -> np.ndarray:
         """Count the bits that differ from the weights': `[rows, out]`, int32, for rows of words."""
-        shares = np.array_split(self._blocks, min(self.threads, len(self._blocks)))
+        useful = max(len(rows) * self._blocks.size // _THREAD_WORDS, 1)
+        shares = np.array_split(self._blocks, min(self.threads, useful, len(self._blocks)))
         run = map if len(shares) == 1 else _pool(self.threads).map
         counts = [count for share in run(functools.partial(_count_blocks, rows), shares) for count in share]
         return np.concatenate(counts, 1)[:, : len(self.weight)]
@@ -88,24 +94,28 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _count_blocks(rows: np.ndarray, blocks: np.ndarray) -> list[np.ndarray]:
-    return [_count_block(rows, block) for block in blocks]
+    step = max(_BLOCK_WORDS // blocks[0].size, 1)
+    # All blocks go through the same memory: fresh pages take longer than what is written to them.
+    scratch = np.empty((min(step, len(rows)), min(blocks.shape[1], _GROUP), blocks.shape[2]), np.uint64)
+    return [_count_block(rows, block, step, scratch) for block in blocks]
 
 
-def _count_block(rows: np.ndarray, block: np.ndarray) -> np.ndarray:
+def _count_block(rows: np.ndarray, block: np.ndarray, step: int, scratch: np.ndarray) -> np.ndarray:
     counts = np.zeros((len(rows), block.shape[1]), np.int32)
-    step = max(_BLOCK_WORDS // block.size, 1)
     for start in range(0, len(rows), step):
         some = rows[start : start + step, :, None]
         for word in range(0, len(block), _GROUP):
-            group = slice(word, word + _GROUP)
-            counts[start : start + step] += _add_words(_count(some[:, group] ^ block[group]))
+            left, right = some[:, word : word + _GROUP], block[word : word + _GROUP]
+            different = np.bitwise_xor(left, right, out=scratch[: len(some), : len(right)])
+            counts[start : start + step] += _add_words(_count(different))
     return counts
 
 
 def _add_words(counts: np.ndarray) -> np.ndarray:
-    """Add counts `[rows, words, outputs]` of at most 64: three of them in a byte, then all in 16 bits."""
+    """Add counts `[rows, words, outputs]` of at most 64: three of them in a byte, in place, then all in 16 bits."""
     whole = counts.shape[1] // 3 * 3
-    threes = counts[:, 0:whole:3] + counts[:, 1:whole:3]
+    threes = counts[:, 0:whole:3]
+    threes += counts[:, 1:whole:3]
     threes += counts[:, 2:whole:3]
     sums = threes.sum(1, dtype=np.uint16)
     for word in range(whole, counts.shape[1]):

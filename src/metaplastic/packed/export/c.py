@@ -1,6 +1,7 @@
 """C99: one header with the tables of a network and what computes with them, for microcontrollers."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from metaplastic.files import write_text
@@ -56,10 +57,7 @@ def c_source(network: PackedNetwork, *, file: str = "bnn.h", name: str = "bnn") 
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"expected a name of a-z, 0-9 and _ for the functions, got {name!r}; e.g. 'bnn'")
-    require_exportable(network)
-    tables = Tables()
-    rows = [layer_row(tables, network, index) for index in range(len(network.layers))]
-    readout = _readout(tables, network)
+    tables, rows, readout = _tables(network)
     parts = {
         "TITLE": _words(repr(network)),
         "FILE": _words(file),
@@ -79,6 +77,42 @@ def c_source(network: PackedNetwork, *, file: str = "bnn.h", name: str = "bnn") 
     }
     source = re.sub(r"@([A-Z_]+)@", lambda place: parts[place[1]], _RUNTIME.read_text())
     return source.replace("bnn_", f"{name}_").replace("BNN_", f"{name.upper()}_")
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a C export takes on a microcontroller, beside its code, its stack and the input.
+
+    Args:
+        tables: Bytes of weights, thresholds and scales, which stay in flash.
+        memory: Bytes of working memory.
+    """
+
+    tables: int
+    memory: int
+
+
+def footprint(network: PackedNetwork) -> Footprint:
+    """Count what the C export of a network takes, as the header says it.
+
+    Args:
+        network: The network.
+
+    Returns:
+        Bytes in flash and in memory.
+
+    Raises:
+        ValueError: For networks that cannot be exported to C.
+    """
+    return Footprint(_tables(network)[0].size, sum(_buffers(network)))
+
+
+def _tables(network: PackedNetwork) -> tuple[Tables, list[str], str]:
+    """Write the tables of a network, a row for each layer, and the function of its readout."""
+    require_exportable(network)
+    tables = Tables()
+    rows = [layer_row(tables, network, index) for index in range(len(network.layers))]
+    return tables, rows, _readout(tables, network)
 
 
 def _per_sample(network: PackedNetwork) -> bool:
