@@ -3,6 +3,7 @@
 from metaplastic.nn.blocks import CIFAR_STREAM_BLOCKS, Activation, ConvBlock, Pool, mnist_usps_blocks
 from metaplastic.nn.conv import BinaryConv2d, RealConv2d
 from metaplastic.nn.dropout import SignDropout
+from metaplastic.nn.fixed_scale import FixedScale
 from metaplastic.nn.initialization import Distribution, Initialization
 from metaplastic.nn.integer_product import IntegerProduct, Precision, integer_mm
 from metaplastic.nn.linear import BinaryLinear, RealLinear
@@ -33,6 +34,7 @@ __all__ = [
     "BinaryMLP",
     "ConvBlock",
     "Distribution",
+    "FixedScale",
     "GainInit",
     "Initialization",
     "IntegerProduct",

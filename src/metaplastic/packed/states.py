@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from metaplastic.nn.fixed_scale import FixedScale
 from metaplastic.nn.normalization import Normalization, Offset, Scope, Statistics, normalizations
 from metaplastic.packed.decisions import Decision, Readout, SampleMean, SampleReadout, Thresholds
 
@@ -86,7 +87,7 @@ def after_of(
     """Fold the normalisation behind a layer.
 
     Args:
-        normalization: A `Normalization`, an `Offset` or torch's batch norm; None for none at all.
+        normalization: A `Normalization`, an `Offset`, a `FixedScale` or torch's batch norm; None for none at all.
         units: Number of units, or channels, of the layer.
         unit: What one step of a sum is worth.
         bound: Largest sum that can be reached; None for real features, of which sums are floats.
@@ -125,6 +126,8 @@ def _states(normalization: nn.Module | None, units: int, kept: list[int]) -> lis
     if normalization is None or isinstance(normalization, Offset):
         offset = np.zeros(units) if normalization is None else _double(normalization.offset)
         return [State(np.ones_like(offset), offset, np.zeros_like(offset), np.ones_like(offset))]
+    if isinstance(normalization, FixedScale):
+        return [State(np.full(units, normalization.scale), np.zeros(units), np.zeros(units), np.ones(units))]
     if isinstance(normalization, Normalization):
         per_task = normalization.policy.scope is Scope.PER_TASK and bool(kept)
         tasks: list[int | None] = [*kept] if per_task else [None]
