@@ -22,6 +22,7 @@ RANKS = {
     "learners": 3,
     "evaluation": 4,
     "experiments": 5,
+    "estimator": 5,
     "report": 6,
     "benchmark": 6,
     "cli": 7,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metaplastic.data import Dataset, Samples, load, load_csv, load_folder, load_npz
+    from metaplastic.estimator import MetaplasticClassifier
     from metaplastic.evaluation import AccuracyMatrix
     from metaplastic.experiments import Config, Record, Result, preset, resume, run, run_seeds, train
     from metaplastic.hidden_weight import HiddenWeight
@@ -44,6 +45,7 @@ __all__ = [
     "Joint",
     "Learner",
     "MetaplasticAdam",
+    "MetaplasticClassifier",
     "MetaplasticSGD",
     "NormPolicy",
     "Normalization",
@@ -79,7 +81,18 @@ __all__ = [
     "train",
 ]
 
-_ROOMS = ("packed", "hidden_weight", "nn", "optim", "data", "scenarios", "learners", "evaluation", "experiments")
+_ROOMS = (
+    "packed",
+    "hidden_weight",
+    "nn",
+    "optim",
+    "data",
+    "scenarios",
+    "learners",
+    "evaluation",
+    "experiments",
+    "estimator",
+)
 
 
 def __getattr__(name: str) -> Any:
