@@ -7,7 +7,7 @@ from metaplastic.experiments.build import build_network, build_scenario
 from metaplastic.experiments.config import Config, Family, Network
 from metaplastic.experiments.run import make_trial
 from metaplastic.experiments.scenario_config import Permuted, Sequence, Split, Stream
-from metaplastic.nn import BinaryConv2d, BinaryLinear, binarize
+from metaplastic.nn import BinaryConv2d, BinaryLinear, binary_sign
 
 
 def test_a_sequence_takes_as_many_padded_samples_as_it_says():
@@ -37,7 +37,7 @@ def test_a_network_that_binarizes_its_input_is_given_both_signs(scenario, family
     stored = make_trial(Config(scenario=scenario)).scenario
     for part, plain in zip((*trial.scenario.tasks, *trial.scenario.tests), (*stored.tasks, *stored.tests), strict=True):
         inputs, pixels = (of.view.batch(torch.arange(50))[0] for of in (part, plain))
-        assert torch.equal(binarize(inputs) > 0, pixels > 0)
+        assert torch.equal(binary_sign(inputs) > 0, pixels > 0)
         assert 0.2 < float((inputs < 0).float().mean()) < 0.8
 
 
@@ -56,7 +56,7 @@ def test_signs_and_zeros_with_ones_differ_by_what_a_normalisation_takes_back_exc
     ours = convolution(inputs)
     convolution.binarize_input = False
     theirs = convolution((inputs > 0).float())
-    expected = 2 * theirs - binarize(convolution.weight).sum((1, 2, 3))[:, None, None]
+    expected = 2 * theirs - binary_sign(convolution.weight).sum((1, 2, 3))[:, None, None]
     inner = (slice(None), slice(None), slice(1, -1), slice(1, -1))
     assert ours.shape == (50, 3, 7, 7)
     assert torch.equal(ours[inner], expected[inner])

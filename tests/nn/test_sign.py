@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import grad, vmap
 
-from metaplastic.nn import binarize, clipped_straight_through, straight_through
+from metaplastic.nn import binary_sign, clipped_straight_through, straight_through
 
 BEYOND = math.nextafter(1.0, 2.0)
 numbers = st.sampled_from([0.0, -0.0, 1.0, -1.0, BEYOND, -BEYOND, 5e-324, -5e-324]) | st.floats(-3, 3)
@@ -36,7 +36,7 @@ def upstream(count):
 )
 def test_forward_and_pseudo_gradient_at_zero_and_at_the_clip_edge(arguments, passes):
     x = torch.tensor([case[0] for case in CASES], dtype=torch.float64, requires_grad=True)
-    signs = binarize(x, *arguments)
+    signs = binary_sign(x, *arguments)
     assert signs.tolist() == [case[1] for case in CASES]
     gradient = upstream(len(CASES))
     signs.backward(gradient)
@@ -48,7 +48,7 @@ def test_forward_and_pseudo_gradient_at_zero_and_at_the_clip_edge(arguments, pas
 def test_forward_and_pseudo_gradient_equal_a_loop(values):
     x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
     before = x.detach().clone()
-    signs = binarize(x)
+    signs = binary_sign(x)
     signs.backward(upstream(len(values)))
     assert signs.tolist() == [1.0 if value >= 0 else -1.0 for value in values]
     assert x.grad.tolist() == [2.0 + i if abs(value) <= 1 else 0.0 for i, value in enumerate(values)]
@@ -57,21 +57,21 @@ def test_forward_and_pseudo_gradient_equal_a_loop(values):
 
 def test_a_pseudo_gradient_of_ones_own_gets_gradient_and_input():
     x = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
-    binarize(x, lambda gradient, at: gradient / (1 + at**2)).backward(torch.tensor([5.0, 10.0, 20.0]).double())
+    binary_sign(x, lambda gradient, at: gradient / (1 + at**2)).backward(torch.tensor([5.0, 10.0, 20.0]).double())
     torch.testing.assert_close(x.grad, torch.tensor([1.0, 8.0, 2.0]).double(), rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_type_and_shape_are_kept(dtype):
     x = torch.tensor([[0.0, -0.25], [0.5, -2.0]], dtype=dtype)
-    signs = binarize(x)
+    signs = binary_sign(x)
     assert (signs.dtype, signs.tolist()) == (dtype, [[1.0, -1.0], [1.0, -1.0]])
     assert x.tolist() == [[0.0, -0.25], [0.5, -2.0]]
 
 
 def test_what_is_infinite_or_not_a_number_stays_visible():
     values = torch.tensor([math.nan, math.inf, -math.inf, -1.0, 1.0, 3e38])
-    assert binarize(values).isnan().tolist() == [True, True, True, False, False, False]
+    assert binary_sign(values).isnan().tolist() == [True, True, True, False, False, False]
 
 
 @pytest.mark.parametrize("pseudo_gradient", [straight_through, clipped_straight_through])
@@ -81,7 +81,7 @@ def test_per_sample_gradients_equal_a_loop(pseudo_gradient):
     inputs = torch.randn(5, 4, generator=random, dtype=torch.float64)
 
     def loss(weight, x):
-        return (binarize(binarize(x) @ binarize(weight, pseudo_gradient).T / 3) + weight.sum(1)).square().sum()
+        return (binary_sign(binary_sign(x) @ binary_sign(weight, pseudo_gradient).T / 3) + weight.sum(1)).square().sum()
 
     together = vmap(grad(loss), in_dims=(None, 0))(weight, inputs)
     for x, found in zip(inputs, together, strict=True):
@@ -95,6 +95,6 @@ def test_a_vmapped_input_gradient_equals_a_loop():
     inputs = torch.tensor([[-2.0, 0.5], [0.0, 1.0], [1.5, -1.0]], dtype=torch.float64)
 
     def loss(x):
-        return (binarize(x) * torch.tensor([2.0, 3.0], dtype=torch.float64)).sum()
+        return (binary_sign(x) * torch.tensor([2.0, 3.0], dtype=torch.float64)).sum()
 
     assert vmap(grad(loss))(inputs).tolist() == [[0.0, 3.0], [2.0, 3.0], [0.0, 3.0]]

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from metaplastic.evaluation.hidden_weights import relative_bins
-from metaplastic.nn import binarize
+from metaplastic.nn import binary_sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +136,11 @@ def descend(
     """
     _check_descent(task, start, lr, steps)
     hidden = start.detach().clone()
-    binary, losses, path = binarize(hidden), [], [start.detach()]
+    binary, losses, path = binary_sign(hidden), [], [start.detach()]
     for _ in range(steps):
         losses.append(task.loss(binary))
         hidden = hidden - lr * task.gradient(binary)
-        binary = binarize(hidden)
+        binary = binary_sign(hidden)
         if keep_path:
             path.append(hidden)
     losses.append(task.loss(binary))
@@ -170,7 +170,7 @@ def switch_losses(task: QuadraticTask, hidden: Float[Tensor, " dimension"]) -> F
 
     Deviation from the authors' code: the same numbers; there as differences of two losses per weight.
     """
-    binary = binarize(hidden.detach())
+    binary = binary_sign(hidden.detach())
     return 2 * task.hessian.diagonal() - 2 * binary * task.gradient(binary)
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metaplastic.nn import BinaryConv2d, BinaryLinear, Normalization, StackedMLP, binarize
+from metaplastic.nn import BinaryConv2d, BinaryLinear, Normalization, StackedMLP, binary_sign
 
 
 class Weights(enum.StrEnum):
@@ -79,7 +79,7 @@ class ConsolidatedWeights:
         Returns:
             A new tensor of their signs, or the values themselves.
         """
-        return binarize(values.detach()) if name in self._signs else values.detach()
+        return binary_sign(values.detach()) if name in self._signs else values.detach()
 
     @torch.no_grad()
     def values(self) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from metaplastic.nn.normalization import (
     recalibrate,
     require_fixed_statistics,
 )
-from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
+from metaplastic.nn.sign import PseudoGradient, binary_sign, clipped_straight_through, straight_through
 from metaplastic.nn.stacked import StackedLinear, StackedMLP, member_cross_entropy
 
 __all__ = [
@@ -53,7 +53,7 @@ __all__ = [
     "StackedLinear",
     "StackedMLP",
     "Statistics",
-    "binarize",
+    "binary_sign",
     "clipped_straight_through",
     "evaluating",
     "integer_mm",

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.nn.initialization import Initialization
-from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
+from metaplastic.nn.sign import PseudoGradient, binary_sign, clipped_straight_through, straight_through
 
 
 class BinaryConv2d(nn.Module):
@@ -81,8 +81,8 @@ class BinaryConv2d(nn.Module):
                 f"{tuple(x.shape)}; add the channel dimension or build the layer for {x.shape[1]} channels"
             )
         if self.binarize_input:
-            x = binarize(x, self.input_pseudo_gradient)
-        return functional.conv2d(x, binarize(self.weight, self.weight_pseudo_gradient), padding=self.padding)
+            x = binary_sign(x, self.input_pseudo_gradient)
+        return functional.conv2d(x, binary_sign(self.weight, self.weight_pseudo_gradient), padding=self.padding)
 
     def extra_repr(self) -> str:
         """Show the channels, the kernel and what happens to the input."""

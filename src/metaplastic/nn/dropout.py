@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metaplastic.nn.sign import binarize
+from metaplastic.nn.sign import binary_sign
 
 
 class SignDropout(nn.Module):
@@ -53,7 +53,7 @@ class SignDropout(nn.Module):
         Returns:
             Signs, zeros where a unit was silenced.
         """
-        signs = binarize(x)
+        signs = binary_sign(x)
         if not self.training or self.p == 0:
             return signs
         kept = (torch.rand(x.shape, generator=self.generator) >= self.p).to(x)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.nn.initialization import Initialization
 from metaplastic.nn.integer_product import IntegerProduct
-from metaplastic.nn.sign import PseudoGradient, binarize, clipped_straight_through, straight_through
+from metaplastic.nn.sign import PseudoGradient, binary_sign, clipped_straight_through, straight_through
 
 
 class BinaryLinear(nn.Module):
@@ -86,7 +86,7 @@ class BinaryLinear(nn.Module):
             )
         if self.product is not None and self.product.serves(self.weight, x):
             return self.product(x)
-        return functional.linear(self.operand(x), binarize(self.weight, self.weight_pseudo_gradient))
+        return functional.linear(self.operand(x), binary_sign(self.weight, self.weight_pseudo_gradient))
 
     def operand(self, x: Shaped[Tensor, "... in_features"]) -> Float[Tensor, "... in_features"]:
         """Give what the binary weights are multiplied by.
@@ -99,7 +99,7 @@ class BinaryLinear(nn.Module):
         """
         if self.product is not None:
             x = self.product.as_numbers(x)
-        return binarize(x, self.input_pseudo_gradient) if self.binarize_input else x
+        return binary_sign(x, self.input_pseudo_gradient) if self.binarize_input else x
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to an engine: a copy of the layer is not at work."""

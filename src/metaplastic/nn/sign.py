@@ -68,12 +68,12 @@ class _Sign(torch.autograd.Function):
         return ctx.pseudo_gradient(gradients[0], x), None
 
 
-def binarize(
+def binary_sign(
     x: Float[Tensor, "..."], pseudo_gradient: PseudoGradient = clipped_straight_through
 ) -> Float[Tensor, "..."]:
     r"""Reduce every entry to its sign.
 
-    .. math:: \mathrm{binarize}(x) = +1 \text{ if } x \ge 0, \text{ else } -1
+    .. math:: \mathrm{sign}(x) = +1 \text{ if } x \ge 0, \text{ else } -1
 
     There are two levels only: sign(0) = +1. An infinite entry or NaN becomes NaN, so that it
     reaches the loss, where it is caught.
@@ -88,7 +88,7 @@ def binarize(
 
     Example:
         >>> x = torch.tensor([-2.0, -0.5, 0.0, 3.0], requires_grad=True)
-        >>> y = binarize(x)
+        >>> y = binary_sign(x)
         >>> y.tolist()
         [-1.0, -1.0, 1.0, 1.0]
         >>> y.sum().backward()

@@ -14,7 +14,7 @@ from metaplastic.nn.integer_product import IntegerProduct
 from metaplastic.nn.linear import BinaryLinear
 from metaplastic.nn.networks import BinaryMLP
 from metaplastic.nn.normalization import Normalization
-from metaplastic.nn.sign import binarize
+from metaplastic.nn.sign import binary_sign
 
 
 class StackedLinear(nn.Module):
@@ -63,9 +63,9 @@ class StackedLinear(nn.Module):
         if self.product is not None and self.product.serves(self.weight, x):
             return self.product(x)
         if self.binarize_input:
-            x = binarize(x, self.input_pseudo_gradient)
+            x = binary_sign(x, self.input_pseudo_gradient)
         parts = x.unflatten(1, (self.members, self.in_features)).transpose(0, 1)
-        weights = binarize(self.weight, self.weight_pseudo_gradient)
+        weights = binary_sign(self.weight, self.weight_pseudo_gradient)
         return torch.bmm(parts, weights.transpose(1, 2)).transpose(0, 1).flatten(1)
 
     def __getstate__(self) -> dict[str, Any]:
