@@ -1,6 +1,7 @@
 """Binary and real-valued layers against loops over their definition."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -26,22 +27,21 @@ def naive_linear(inputs, weight):
     return [[sum(x * w for x, w in zip(row, unit, strict=True)) for unit in weight] for row in inputs]
 
 
-def naive_conv(images, kernels, padding):
+def naive_conv(images, kernels, padding, stride=(1, 1), dilation=(1, 1), groups=1):
     """Cross-correlation with zeros around the image, entry by entry."""
-    batch, channels, height, width = images.shape
-    size = kernels.shape[-1]
-    rows, columns = height + 2 * padding - size + 1, width + 2 * padding - size + 1
-    result = torch.zeros(batch, len(kernels), rows, columns, dtype=images.dtype)
-    for b in range(batch):
-        for out in range(len(kernels)):
-            for i in range(rows):
-                for j in range(columns):
-                    for c in range(channels):
-                        for di in range(size):
-                            for dj in range(size):
-                                y, x = i + di - padding, j + dj - padding
-                                if 0 <= y < height and 0 <= x < width:
-                                    result[b, out, i, j] += images[b, c, y, x] * kernels[out, c, di, dj]
+    batch, _, height, width = images.shape
+    count, channels, *size = kernels.shape
+    above, left = padding if isinstance(padding, tuple) else (padding, padding)
+    reach = [step * (side - 1) for step, side in zip(dilation, size, strict=True)]
+    rows = (height + 2 * above - reach[0] - 1) // stride[0] + 1
+    columns = (width + 2 * left - reach[1] - 1) // stride[1] + 1
+    result = torch.zeros(batch, count, rows, columns, dtype=images.dtype)
+    for b, out, i, j in itertools.product(range(batch), range(count), range(rows), range(columns)):
+        first = out // (count // groups) * channels
+        for c, di, dj in itertools.product(range(channels), range(size[0]), range(size[1])):
+            y, x = i * stride[0] + di * dilation[0] - above, j * stride[1] + dj * dilation[1] - left
+            if 0 <= y < height and 0 <= x < width:
+                result[b, out, i, j] += images[b, first + c, y, x] * kernels[out, c, di, dj]
     return result
 
 
@@ -72,6 +72,45 @@ def test_binary_conv_convolves_with_the_signs_of_its_weights(binarize_input, pad
     x[0, 0, 0, 0] = 0.0
     expected = naive_conv(signs(x) if binarize_input else x, signs(layer.weight), padding)
     torch.testing.assert_close(layer(x), expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stride": (2, 2)},
+        {"stride": (1, 2), "padding": (0, 1)},
+        {"dilation": (2, 1), "padding": (1, 1)},
+        {"groups": 2},
+        {"groups": 4, "stride": (2, 1), "dilation": (1, 2), "padding": (2, 0)},
+    ],
+    ids=str,
+)
+def test_binary_conv_strides_dilates_and_groups(options):
+    layer = BinaryConv2d(4, 8, (2, 3), binarize_input=True, generator=random(), **options).double()
+    x = normal(2, 4, 5, 6)
+    expected = naive_conv(signs(x), signs(layer.weight), **{"padding": 0, **options})
+    torch.testing.assert_close(layer(x), expected, rtol=1e-13, atol=1e-13)
+
+
+def test_padding_named_same_keeps_height_and_width():
+    layer = BinaryConv2d(2, 3, (3, 5), binarize_input=True, padding="same", generator=random()).double()
+    x = normal(2, 2, 4, 5)
+    torch.testing.assert_close(layer(x), naive_conv(signs(x), signs(layer.weight), (1, 2)), rtol=1e-13, atol=1e-13)
+
+
+def test_two_equal_sides_are_known_as_one_number():
+    layer = BinaryConv2d(2, 3, (3, 3), binarize_input=True, padding=(1, 1), stride=(2, 2), dilation=(1, 1))
+    assert (layer.kernel_size, layer.padding, layer.stride, layer.dilation) == (3, 1, 2, 1)
+    assert repr(layer) == "BinaryConv2d(2, 3, kernel_size=3, padding=1, stride=2, binarize_input=True)"
+    assert BinaryConv2d(2, 3, (1, 3), binarize_input=True).kernel_size == (1, 3)
+
+
+@pytest.mark.parametrize(("channels", "out"), [(3, 4), (4, 3)])
+def test_groups_must_divide_the_channels(channels, out):
+    with pytest.raises(
+        ValueError, match=rf"expected groups that divide {channels} input and {out} output .*, got 2; use"
+    ):
+        BinaryConv2d(channels, out, 3, binarize_input=True, groups=2)
 
 
 def test_real_layers_compute_with_the_weights_themselves():

@@ -289,3 +289,16 @@ def test_an_input_that_the_network_does_not_take_is_refused(build):
 def test_a_chain_of_convolutions_needs_the_shape_of_images():
     with pytest.raises(ValueError, match="give input_shape"):
         pack(nn.Sequential(BinaryConv2d(1, 2, 3, binarize_input=False), LAST))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": 2}, {"dilation": 2}, {"groups": 2}, {"padding": "same"}, {"kernel_size": (1, 3)}, {"padding": (0, 1)}],
+    ids=str,
+)
+def test_a_convolution_that_has_no_packed_form_is_refused(options):
+    layer = BinaryConv2d(2, 2, binarize_input=False, **{"kernel_size": 3, **options})
+    norm = Normalization(2, NormPolicy(statistics=Statistics.RUNNING))
+    network = nn.Sequential(layer, norm, nn.Flatten(), LAST)
+    with pytest.raises(ValueError, match=r"layer 0: expected a convolution with a square kernel, .* cannot be packed"):
+        pack(network, input_shape=(2, 8, 8))

@@ -9,6 +9,9 @@ from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.nn.initialization import Initialization
 from metaplastic.nn.sign import PseudoGradient, binary_sign, clipped_straight_through, straight_through
 
+Sides = int | tuple[int, int]
+"""A number of pixels, or one each along height and width."""
+
 
 class BinaryConv2d(nn.Module):
     r"""Two-dimensional convolution with the signs of its hidden weights.
@@ -21,16 +24,19 @@ class BinaryConv2d(nn.Module):
     Args:
         in_channels: Channels of the input, >= 1.
         out_channels: Channels of the output, >= 1.
-        kernel_size: Side of the square kernel, in pixels, >= 1.
+        kernel_size: Side of the kernel, in pixels, >= 1; two numbers for one that is not square.
         binarize_input: Whether the layer computes with the signs of its input; never guessed.
-        padding: Zeros added on each side, in pixels, >= 0.
+        padding: Zeros added on each side, in pixels, >= 0; "same" for as many as keep height and width, with stride 1.
+        stride: Pixels from one position of the kernel to the next, >= 1.
+        dilation: Pixels from one row or column of the kernel to the next, >= 1.
+        groups: Equal parts of the channels that are convolved one by one; it divides both numbers of channels.
         initialization: How the hidden weights are drawn.
         weight_pseudo_gradient: Stands in for the derivative of sign(W_h).
         input_pseudo_gradient: Stands in for the derivative of sign(x).
         generator: Source of randomness for the hidden weights.
 
     Raises:
-        ValueError: When the input's channels are not `in_channels`.
+        ValueError: When `groups` does not divide the channels, and when the input's channels are not `in_channels`.
 
     Example:
         >>> BinaryConv2d(1, 4, 3, binarize_input=False, padding=1)(torch.rand(2, 1, 8, 8)).shape
@@ -43,24 +49,36 @@ class BinaryConv2d(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: Sides,
         *,
         binarize_input: bool,
-        padding: int = 0,
+        padding: Sides | str = 0,
+        stride: Sides = 1,
+        dilation: Sides = 1,
+        groups: int = 1,
         initialization: Initialization = Initialization(),
         weight_pseudo_gradient: PseudoGradient = straight_through,
         input_pseudo_gradient: PseudoGradient = clipped_straight_through,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"expected groups that divide {in_channels} input and {out_channels} output channels, got {groups}; "
+                "use 1 to convolve all channels together"
+            )
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = kernel_size
-        self.padding = padding
+        self.kernel_size = _one_number(kernel_size)
+        self.padding = padding if isinstance(padding, str) else _one_number(padding)
+        self.stride = _one_number(stride)
+        self.dilation = _one_number(dilation)
+        self.groups = groups
         self.binarize_input = binarize_input
         self.weight_pseudo_gradient = weight_pseudo_gradient
         self.input_pseudo_gradient = input_pseudo_gradient
-        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        sides = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+        shape = (out_channels, in_channels // groups, *sides)
         self.weight = HiddenWeight(initialization.draw(shape, generator))
 
     def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch out_channels _ _"]:
@@ -82,14 +100,30 @@ class BinaryConv2d(nn.Module):
             )
         if self.binarize_input:
             x = binary_sign(x, self.input_pseudo_gradient)
-        return functional.conv2d(x, binary_sign(self.weight, self.weight_pseudo_gradient), padding=self.padding)
+        kernels = binary_sign(self.weight, self.weight_pseudo_gradient)
+        return functional.conv2d(
+            x, kernels, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups
+        )
 
     def extra_repr(self) -> str:
         """Show the channels, the kernel and what happens to the input."""
+        unusual = "".join(f"{name}={getattr(self, name)}, " for name in _ONES if getattr(self, name) != 1)
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, padding={self.padding}, "
-            f"binarize_input={self.binarize_input}"
+            f"{unusual}binarize_input={self.binarize_input}"
         )
+
+
+_ONES = ("stride", "dilation", "groups")
+"""What is 1 in the convolutions of the paper."""
+
+
+def _one_number(sides: Sides) -> Sides:
+    """Write two equal numbers as one, so that a square kernel is known as such however it was given."""
+    if isinstance(sides, int):
+        return sides
+    height, width = sides
+    return height if height == width else (height, width)
 
 
 class RealConv2d(nn.Module):

@@ -228,7 +228,19 @@ def _layer(
         raise ValueError(f"expected images of {layer.in_channels} channels, got shape {shape}; give their input_shape")
     if isinstance(after, Readout | SampleReadout):
         raise ValueError("expected a linear layer at the end, got a convolution; pack a whole classifier")
-    return ConvLayer(weight, layer.in_channels, layer.kernel_size, layer.padding, pool, *shape[1:], after)
+    kernel_size, padding = _square(layer)
+    return ConvLayer(weight, layer.in_channels, kernel_size, padding, pool, *shape[1:], after)
+
+
+def _square(layer: BinaryConv2d) -> tuple[int, int]:
+    """Give the side of a kernel and its padding, as a packed convolution knows them."""
+    usual = layer.stride == layer.dilation == layer.groups == 1
+    if not usual or not isinstance(layer.kernel_size, int) or not isinstance(layer.padding, int):
+        raise ValueError(
+            f"expected a convolution with a square kernel, a number for its padding and stride, dilation and groups "
+            f"of 1, got {layer}; others cannot be packed"
+        )
+    return layer.kernel_size, layer.padding
 
 
 def _bits(weight: torch.Tensor) -> np.ndarray:
