@@ -2,6 +2,8 @@
 
 from metaplastic.nn.blocks import CIFAR_STREAM_BLOCKS, Activation, ConvBlock, Pool, mnist_usps_blocks
 from metaplastic.nn.conv import BinaryConv2d, RealConv2d
+from metaplastic.nn.conversion import InputSigns, binarize
+from metaplastic.nn.conversion_report import ConversionReport, ConvertedLayer
 from metaplastic.nn.dropout import SignDropout
 from metaplastic.nn.fixed_scale import FixedScale
 from metaplastic.nn.initialization import Distribution, Initialization
@@ -33,10 +35,13 @@ __all__ = [
     "BinaryLinear",
     "BinaryMLP",
     "ConvBlock",
+    "ConversionReport",
+    "ConvertedLayer",
     "Distribution",
     "FixedScale",
     "GainInit",
     "Initialization",
+    "InputSigns",
     "IntegerProduct",
     "NormPolicy",
     "Normalization",
@@ -53,6 +58,7 @@ __all__ = [
     "StackedLinear",
     "StackedMLP",
     "Statistics",
+    "binarize",
     "binary_sign",
     "clipped_straight_through",
     "evaluating",

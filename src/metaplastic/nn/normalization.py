@@ -246,26 +246,33 @@ class Offset(nn.Module):
 
     Args:
         features: Number of features (of channels, for images), >= 1.
+        dim: The dimension that they lie along: 1, or -1 behind a linear layer that may see sequences.
 
     Example:
         >>> Offset(3)(torch.ones(2, 3)).tolist()
         [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, dim: int = 1) -> None:
         super().__init__()
+        self.dim = dim
         self.offset = nn.Parameter(torch.zeros(features))
 
-    def forward(self, x: Float[Tensor, "batch features ..."]) -> Float[Tensor, "batch features ..."]:
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Add the offsets.
 
         Args:
-            x: `[batch, features]` or `[batch, channels, height, width]`.
+            x: `[batch, features]` or `[batch, channels, height, width]`; with dim -1 `[..., features]`.
 
         Returns:
             Same shape as `x`.
         """
-        return x + self.offset.view(-1, *[1] * (x.dim() - 2))
+        behind = x.dim() - 1 - self.dim % x.dim()
+        return x + self.offset.view(-1, *[1] * behind)
+
+    def extra_repr(self) -> str:
+        """Show the number of features."""
+        return f"{len(self.offset)}" + (f", dim={self.dim}" if self.dim != 1 else "")
 
 
 def normalization(features: int, policy: NormPolicy, generator: torch.Generator | None = None) -> nn.Module:
