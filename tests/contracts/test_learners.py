@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional
 
 import metaplastic.learners
-from metaplastic.data import Dataset, Samples
 from metaplastic.learners import (
     EWC,
     FineTune,
@@ -27,7 +26,11 @@ from metaplastic.learners import (
 )
 from metaplastic.nn import BinaryMLP
 from metaplastic.optim import MetaplasticAdam, param_groups
-from metaplastic.scenarios import Announced, Task, permuted
+from metaplastic.scenarios import Announced, Task
+from metaplastic.testing import LEARNER_RULES
+from metaplastic.testing.learners import SCHEDULE, same_state, train
+from metaplastic.testing.learners import tiny_network as network
+from metaplastic.testing.learners import tiny_scenario as scenario
 
 LEARNERS = {
     "finetune": lambda net, strength: FineTune(),
@@ -47,28 +50,6 @@ every_penalty = pytest.mark.parametrize(
     "build",
     [pytest.param(build, id=name) for name, build in LEARNERS.items() if name not in WITHOUT_PENALTY],
 )
-SCHEDULE = Schedule(epochs=2, batch_size=8)
-
-
-def scenario():
-    random = torch.Generator().manual_seed(3)
-    inputs = torch.randint(0, 256, (20, 6), generator=random, dtype=torch.uint8)
-    part = Samples(inputs, torch.arange(20) % 3)
-    return permuted(Dataset("tiny", part, part, ("a", "b", "c"), 1 / 256), tasks=2, announced=Announced(True, True))
-
-
-def network():
-    return BinaryMLP([6, 7, 3], "running", generator=torch.Generator().manual_seed(1))
-
-
-def train(net, learner, schedule=SCHEDULE, tasks=None):
-    optimizer = MetaplasticAdam(param_groups(net, 1.3), lr=0.01)
-    return list(learn(net, tasks or learner.curriculum(scenario()), optimizer, learner, schedule=schedule))
-
-
-def same_state(left, right):
-    left, right = left.state_dict(), right.state_dict()
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 class Pull:
@@ -120,81 +101,14 @@ def test_every_learner_of_the_package_is_under_contract():
 
 
 @every_learner
-def test_it_satisfies_the_protocol(build):
-    assert isinstance(build(network(), 1.0), Learner)
+@pytest.mark.parametrize("rule", LEARNER_RULES, ids=lambda rule: rule.__name__)
+def test_the_contract_is_kept(build, rule):
+    rule(build)
+
+
+def test_the_protocol_tells_learners_from_other_objects():
     assert isinstance(Pull(network(), 1.0), Learner)
     assert not isinstance(object(), Learner)
-
-
-@every_learner
-@pytest.mark.parametrize("training", [True, False])
-def test_the_end_of_a_task_leaves_mode_weights_and_gradients_as_found(build, training):
-    net = network()
-    learner = build(net, 1.0)
-    train(net, learner, tasks=learner.curriculum(scenario()))
-    net.train(training)
-    net.layers[0].train(not training)
-    modes = [module.training for module in net.modules()]
-    gradients = [parameter.grad.clone() for parameter in net.parameters()]
-    before = copy.deepcopy(net)
-    learner.end_task(scenario().tasks[0], 0)
-    learner.after_step()
-    assert same_state(net, before)
-    assert [module.training for module in net.modules()] == modes
-    assert all(map(torch.equal, gradients, (parameter.grad for parameter in net.parameters())))
-
-
-@every_learner
-def test_training_goes_on_from_its_state_with_the_same_bits(build):
-    """Stopped at every step in turn, with network, optimizer and learner made anew from what was saved."""
-    schedule = Schedule(epochs=1, batch_size=10)
-
-    def begin():
-        net = network()
-        return net, MetaplasticAdam(param_groups(net, 1.3), lr=0.05), build(net, 3.0)
-
-    whole, optimizer, learner = begin()
-    tasks = learner.curriculum(scenario())
-    steps = len(list(learn(whole, tasks, optimizer, learner, schedule=schedule)))
-    for stop in range(1, steps + 1):
-        net, optimizer, learner = begin()
-        training = learn(net, tasks, optimizer, learner, schedule=schedule)
-        event = [next(training) for _ in range(stop)][-1]
-        saved = copy.deepcopy([net.state_dict(), optimizer.state_dict(), learner.state()])
-        training.close()
-        net, optimizer, learner = begin()
-        net.load_state_dict(saved[0])
-        optimizer.load_state_dict(saved[1])
-        learner.load_state(saved[2])
-        list(learn(net, tasks, optimizer, learner, schedule=schedule, start=event.position))
-        assert same_state(net, whole)
-
-
-@every_learner
-def test_the_state_is_made_of_tensors_of_its_own(build):
-    net = network()
-    learner = build(net, 1.0)
-    train(net, learner, tasks=learner.curriculum(scenario()))
-    state = learner.state()
-    assert all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items())
-    other = build(net, 1.0)
-    other.load_state(state)
-    again = other.state()
-    assert state.keys() == again.keys()
-    assert all(torch.equal(state[name], again[name]) for name in state)
-    learner.end_task(scenario().tasks[0], 0)
-    assert all(torch.equal(again[name], value) for name, value in other.state().items())
-
-
-@every_learner
-def test_without_strength_it_equals_fine_tuning_on_its_curriculum(build):
-    net, plain = network(), network()
-    learner = build(net, 0.0)
-    tasks = learner.curriculum(scenario())
-    events = train(net, learner, tasks=tasks)
-    assert list(map(repr, train(plain, FineTune(), tasks=tasks))) == list(map(repr, events))
-    assert same_state(net, plain)
-    assert not same_state(net, network())
 
 
 @every_penalty

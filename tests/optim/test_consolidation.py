@@ -17,6 +17,7 @@ from metaplastic.optim import (
     TanhSquared,
     consolidate,
 )
+from metaplastic.testing import CONSOLIDATION_RULES
 
 FUNCTIONS = {**CONSOLIDATION_FUNCTIONS, "tabulated": Tabulated((0.0, 0.5, 2.0), (1.0, 0.7, 0.1))}
 SMOOTH = sorted(set(FUNCTIONS) - {"hard-threshold"})
@@ -54,25 +55,9 @@ def test_factors_are_even_between_0_and_1_and_fall_with_the_hidden_weight(functi
 
 
 @every_function
-def test_the_factor_is_1_at_0_and_everywhere_without_metaplasticity(function):
-    assert function(torch.zeros(3), 13.0).tolist() == [1.0] * 3
-    assert function(torch.tensor([-1e30, -1.0, 0.5, 1e30]), 0.0).tolist() == [1.0] * 4
-
-
-@every_function
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_large_states_neither_overflow_nor_change_the_dtype(function, dtype):
-    factors = function(torch.tensor([0.0, 1.0, 6e4, -6e4], dtype=dtype), 13.0)
-    assert factors.dtype == dtype
-    assert ((factors >= 0) & (factors <= 1)).all()
-
-
-@every_function
-def test_the_hidden_weights_are_left_as_they_are(function):
-    hidden = torch.linspace(-2, 2, 9)
-    before = hidden.clone()
-    function(hidden, 1.5)
-    assert torch.equal(hidden, before)
+@pytest.mark.parametrize("rule", CONSOLIDATION_RULES, ids=lambda rule: rule.__name__)
+def test_the_contract_is_kept(function, rule):
+    rule(function)
 
 
 @pytest.mark.parametrize("name", SMOOTH)

@@ -6,7 +6,7 @@ from metaplastic.learners.ewc import EWC, random_consolidation
 from metaplastic.learners.finetune import FineTune
 from metaplastic.learners.fisher import Fisher, FisherKind, Importance, Shuffled
 from metaplastic.learners.joint import Joint
-from metaplastic.learners.learner import Learner, NeedsBoundaries, WithoutHooks
+from metaplastic.learners.learner import Learner, LearnerMaker, NeedsBoundaries, WithoutHooks
 from metaplastic.learners.loop import (
     Event,
     Moment,
@@ -37,6 +37,7 @@ __all__ = [
     "Importance",
     "Joint",
     "Learner",
+    "LearnerMaker",
     "Moment",
     "NearestMean",
     "NeedsBoundaries",

@@ -1,8 +1,9 @@
 """What a continual-learning method may do beside the loss and the optimizer."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from metaplastic.scenarios import Scenario, Task
 
@@ -43,6 +44,10 @@ class Learner(Protocol):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` returned."""
         ...
+
+
+LearnerMaker = Callable[[nn.Module, float], Learner]
+"""Makes a learner from the network that it learns with and its strength, from 0, which adds nothing."""
 
 
 class WithoutHooks:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from torch import nn
+from torch import Tensor, nn
 
 from metaplastic.nn.conv import BinaryConv2d
 from metaplastic.nn.linear import BinaryLinear
@@ -22,7 +22,7 @@ class Owners:
         modules = [*model.modules()]
         self._counts = Counter(id(value) for module in modules for value in module.parameters(recurse=False))
 
-    def of(self, parameter: nn.Parameter) -> int:
+    def of(self, parameter: Tensor) -> int:
         """Count the modules that hold a parameter.
 
         Args:
