@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from metaplastic.data import Dataset, Samples, load, load_csv, load_folder, load_npz
     from metaplastic.estimator import MetaplasticClassifier
     from metaplastic.evaluation import AccuracyMatrix
-    from metaplastic.experiments import Config, Record, Result, preset, resume, run, run_seeds, train
+    from metaplastic.experiments import Config, Record, preset, run_seeds
+    from metaplastic.experiments.run import Result, resume, run, train
     from metaplastic.hidden_weight import HiddenWeight
     from metaplastic.learners import FineTune, Joint, Learner, accelerated
     from metaplastic.nn import (

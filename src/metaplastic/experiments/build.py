@@ -20,6 +20,7 @@ from metaplastic.learners import (
     Schedule,
     StreamingLDA,
     SynapticIntelligence,
+    named_learner,
     random_consolidation,
 )
 from metaplastic.nn import (
@@ -31,12 +32,12 @@ from metaplastic.nn import (
     mnist_usps_blocks,
 )
 from metaplastic.optim import (
-    CONSOLIDATION_FUNCTIONS,
     BeakerAdam,
     ConsolidationFunction,
     MetaplasticAdam,
     MetaplasticSGD,
     Tabulated,
+    named,
     param_groups,
 )
 from metaplastic.scenarios import Scenario, class_groups, permuted, sequence, split, stream
@@ -221,14 +222,12 @@ def consolidation_function(name: str) -> ConsolidationFunction:
     """Find a consolidation function.
 
     Args:
-        name: A name of `CONSOLIDATION_FUNCTIONS`, or the path of a CSV file with a measured curve.
+        name: A name that `named` knows, or the path of a CSV file with a measured curve.
 
     Returns:
         The function.
     """
-    if name in CONSOLIDATION_FUNCTIONS:
-        return CONSOLIDATION_FUNCTIONS[name]
-    return Tabulated.from_csv(Path(name))
+    return Tabulated.from_csv(Path(name)) if name.endswith(".csv") else named(name)
 
 
 def build_learner(config: Config, network: torch.nn.Module) -> Learner:
@@ -254,6 +253,8 @@ def build_learner(config: Config, network: torch.nn.Module) -> Learner:
             return SynapticIntelligence(network, strength, penalty.damping, penalty.path, penalty.weights)
         case Method.JOINT:
             return Joint()
+        case Method.PLUGIN:
+            return named_learner(penalty.learner, network, strength)
         case _:
             return FineTune()
 

@@ -9,7 +9,7 @@ from metaplastic.experiments.method_config import Method, Penalty
 from metaplastic.experiments.scenario_config import Permuted, ScenarioConfig, at_least
 from metaplastic.learners import Engine
 from metaplastic.nn import Activation, Distribution, Initialization, NormPolicy, Precision, Scope, Statistics
-from metaplastic.optim import CONSOLIDATION_FUNCTIONS, Beakers, EpsPlacement
+from metaplastic.optim import CONSOLIDATION_FUNCTIONS, Beakers, EpsPlacement, consolidation_names
 
 
 class Family(enum.StrEnum):
@@ -104,7 +104,7 @@ class Optimizer:
         rule: Metaplastic Adam or SGD, or Adam on a chain of beakers.
         lr: Learning rate, > 0, in units of the hidden weight.
         metaplasticity: m, in 1/hidden weight, >= 0: one number, or one per layer from the first. 0 is the plain net.
-        consolidation: Name of the consolidation function.
+        consolidation: Name of the consolidation function, this package's or an installed package's, or a CSV file.
         weight_decay: L2 penalty within the gradient, >= 0.
         sgd_momentum: Momentum of SGD, in [0, 1).
         adam_eps: What keeps Adam's denominator from 0, > 0, in units of a weight's gradient.
@@ -155,11 +155,16 @@ class Optimizer:
             )
         if not 1 <= self.lr_division < math.inf:
             raise ValueError(f"expected lr_division >= 1 and finite, got {self.lr_division}; 1 leaves the rate alone")
-        if self.consolidation not in CONSOLIDATION_FUNCTIONS and not self.consolidation.endswith(".csv"):
-            raise ValueError(
-                unknown("consolidation function", self.consolidation, CONSOLIDATION_FUNCTIONS)
-                + ", or a CSV file of a measured curve"
-            )
+        self._check_consolidation()
+
+    def _check_consolidation(self) -> None:
+        """Refuse a name that nobody has; what another package offers is loaded later."""
+        name = self.consolidation
+        if name in CONSOLIDATION_FUNCTIONS or name.endswith(".csv") or name in consolidation_names():
+            return
+        raise ValueError(
+            unknown("consolidation function", name, consolidation_names()) + ", or a CSV file of a measured curve"
+        )
 
 
 class Unit(enum.StrEnum):

@@ -3,9 +3,9 @@
 import enum
 from dataclasses import dataclass
 
-from metaplastic.choices import settle_choices
+from metaplastic.choices import settle_choices, unknown
 from metaplastic.experiments.scenario_config import at_least
-from metaplastic.learners import FisherKind, Weights, require_strength
+from metaplastic.learners import LEARNERS, FisherKind, Weights, learner_names, require_strength
 
 
 class Method(enum.StrEnum):
@@ -27,6 +27,8 @@ class Method(enum.StrEnum):
     """The class whose mean is nearest, in closed form: network, normalisation and optimizer are not used."""
     STREAMING_LDA = "streaming-lda"
     """Streaming linear discriminant analysis, in closed form: network, normalisation and optimizer are not used."""
+    PLUGIN = "plugin"
+    """A learner that an installed package offers, by its name in `--learner`."""
 
     @property
     def has_penalty(self) -> bool:
@@ -58,6 +60,7 @@ class Penalty:
         online_decay: What the importance of earlier tasks is multiplied by in online EWC, in [0, 1].
         path: Which weights the path integral of synaptic intelligence goes along.
         damping: Keeps the importance of synaptic intelligence finite for weights that moved little, > 0.
+        learner: Name of the learner of an installed package, which takes the strength as its own.
     """
 
     strength: float | None = None
@@ -67,6 +70,7 @@ class Penalty:
     online_decay: float = 1.0
     path: Weights = Weights.HIDDEN
     damping: float = 0.1
+    learner: str = ""
 
     def __post_init__(self) -> None:
         settle_choices(self)
@@ -94,22 +98,39 @@ class Penalty:
                     f"expected {name} to be left alone with method {method.value!r}, got {getattr(self, name)}; it "
                     f"belongs to {who}"
                 )
-        if method.has_penalty and self.strength is None:
+        if method is Method.PLUGIN:
+            self._require_learner()
+        if method in _PENALTIES and self.strength is None:
             raise ValueError(
                 f"expected a strength of the penalty with method {method.value!r}, got none; give --strength, for EWC "
                 "on binary weights 5000 as the authors, else one that was chosen for the purpose"
             )
 
+    def _require_learner(self) -> None:
+        """Fail if no installed package offers the learner; it is loaded later."""
+        if self.learner in LEARNERS:
+            raise ValueError(
+                f"expected the learner of another package with method 'plugin', got {self.learner!r}, which is this "
+                "package's own; give it as --method"
+            )
+        known = [name for name in learner_names() if name not in LEARNERS]
+        if self.learner not in known:
+            raise ValueError(
+                unknown("learner", self.learner, known or ["none"])
+                + "; install the package that offers it in the entry points 'metaplastic.learners'"
+            )
 
-_PENALTIES = tuple(method for method in Method if method.has_penalty)
+
+_PENALTIES = tuple(method for method in Method if method.has_penalty or method is Method.PLUGIN)
 _FISHER = tuple(method for method in Method if method.has_fisher)
 _FIELDS: dict[str, tuple[Method, ...]] = {
     "strength": _PENALTIES,
-    "weights": _PENALTIES,
+    "weights": tuple(method for method in Method if method.has_penalty),
     "fisher": _FISHER,
     "fisher_samples": _FISHER,
     "online_decay": (Method.ONLINE_EWC,),
     "path": (Method.SYNAPTIC_INTELLIGENCE,),
     "damping": (Method.SYNAPTIC_INTELLIGENCE,),
+    "learner": (Method.PLUGIN,),
 }
 """The methods that each field of a penalty belongs to."""

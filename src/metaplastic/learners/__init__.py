@@ -18,6 +18,7 @@ from metaplastic.learners.loop import (
     require_announced,
     task_loss,
 )
+from metaplastic.learners.named import LEARNERS, learner_names, named_learner
 from metaplastic.learners.nearest_mean import NearestMean
 from metaplastic.learners.quadratic_penalty import QuadraticPenalty, require_strength
 from metaplastic.learners.streaming_lda import StreamingLDA
@@ -26,6 +27,7 @@ from metaplastic.learners.weights import ConsolidatedWeights, Weights
 
 __all__ = [
     "EWC",
+    "LEARNERS",
     "Acceleration",
     "ClosedForm",
     "ConsolidatedWeights",
@@ -53,6 +55,8 @@ __all__ = [
     "accelerated",
     "calibrate",
     "learn",
+    "learner_names",
+    "named_learner",
     "observe_scenario",
     "random_consolidation",
     "require_announced",

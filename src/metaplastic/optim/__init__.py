@@ -12,6 +12,8 @@ from metaplastic.optim.consolidation import (
     PowerLaw,
     TanhSquared,
     consolidate,
+    consolidation_names,
+    named,
 )
 from metaplastic.optim.metaplastic import MetaplasticAdam, MetaplasticSGD
 from metaplastic.optim.parameters import UnmarkedParameterWarning, param_groups
@@ -34,7 +36,9 @@ __all__ = [
     "TanhSquared",
     "UnmarkedParameterWarning",
     "consolidate",
+    "consolidation_names",
     "exchange",
+    "named",
     "param_groups",
 ]
 

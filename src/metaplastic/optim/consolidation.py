@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metaplastic.choices import unknown
 from metaplastic.optim.quotient import Quotient
+from metaplastic.plugins import broken_plugin, entry_of, in_words, load_plugin, offered_plugins
 
 
 @runtime_checkable
@@ -167,17 +168,36 @@ PUBLISHED = TanhSquared()
 """The consolidation function of the paper, default everywhere."""
 
 
+PLUGINS = "metaplastic.consolidation_functions"
+"""Entry points by which other packages offer consolidation functions, or classes of them that need no argument."""
+
+
+def consolidation_names() -> list[str]:
+    """List the names of consolidation functions: of this package, and of others that are installed.
+
+    Returns:
+        The names; nothing of another package is loaded.
+
+    Example:
+        >>> "tanh-squared" in consolidation_names()
+        True
+    """
+    return [*CONSOLIDATION_FUNCTIONS, *offered_plugins(PLUGINS)]
+
+
 def named(function: ConsolidationFunction | str) -> ConsolidationFunction:
     """Find a consolidation function by its name.
 
     Args:
-        function: A name of `CONSOLIDATION_FUNCTIONS`, or a function, which is given back.
+        function: A name of `CONSOLIDATION_FUNCTIONS`, or one under which an installed package offers a function in the
+            entry points `metaplastic.consolidation_functions`; or a function, which is given back.
 
     Returns:
         The function.
 
     Raises:
-        ValueError: When there is none of that name, with the nearest one.
+        ValueError: When there is none of that name, with the nearest one; when two packages offer it; and when what is
+            offered is no consolidation function, with the package.
 
     Example:
         >>> named("power-law")
@@ -185,9 +205,32 @@ def named(function: ConsolidationFunction | str) -> ConsolidationFunction:
     """
     if not isinstance(function, str):
         return function
+    found = load_plugin(PLUGINS, function, _WHAT, CONSOLIDATION_FUNCTIONS)
+    if found is not None:
+        return _from_elsewhere(function, found)
     if function not in CONSOLIDATION_FUNCTIONS:
-        raise ValueError(unknown("consolidation function", function, CONSOLIDATION_FUNCTIONS))
+        raise ValueError(unknown(_WHAT, function, consolidation_names()))
     return CONSOLIDATION_FUNCTIONS[function]
+
+
+_WHAT = "consolidation function"
+
+
+def _from_elsewhere(name: str, found: Any) -> ConsolidationFunction:
+    """Take a function that another package offers, once it was seen to give a factor per hidden weight."""
+    hidden = torch.tensor([0.0, 1.0])
+    try:
+        function = found() if isinstance(found, type) else found
+        factors = function(hidden, 1.0)
+    except Exception as error:  # it is anybody's code
+        got = f"something that cannot be called with hidden weights and m ({in_words(error)})"
+        raise broken_plugin(entry_of(PLUGINS, name), _WHAT, got) from error
+    if not isinstance(factors, Tensor) or factors.shape != hidden.shape:
+        got = f"something that gives {factors!r} for two hidden weights"
+        raise broken_plugin(entry_of(PLUGINS, name), _WHAT, got)
+    # The state_dict of an optimizer carries it, so that torch.load must know it to be harmless data.
+    torch.serialization.add_safe_globals([function if hasattr(function, "__qualname__") else type(function)])
+    return function
 
 
 def consolidate(
