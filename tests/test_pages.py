@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -30,17 +32,20 @@ def test_the_code_and_the_commands_run(page, tmp_path, monkeypatch):
     text = page.read_text()
     for package in re.findall(r"^import (onnxruntime)$", text, re.MULTILINE):
         pytest.importorskip(package, reason=f"the page shows {package}, which comes with metaplastic[export]")
+    # A module like that of a reader, so that what the page defines can be pickled.
+    module = types.ModuleType(page.stem)
+    monkeypatch.setitem(sys.modules, page.stem, module)
     blocks = re.findall(r"```(python|bash)\n(.*?)```", text, re.DOTALL)
-    names: dict[str, object] = {}
+    assert "python" in dict(blocks)
     for kind, block in blocks:
         if kind == "python":
-            exec(compile(block, str(page), "exec"), names)
+            exec(compile(block, str(page), "exec"), module.__dict__)
             continue
         for line in block.splitlines():
             program, *words = shlex.split(line)
             if program == "metaplastic":
                 main(words)
-    assert names["result"].accuracy.shape[0] > 1
+    assert module.result.accuracy.shape[0] > 1
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=[link for _, link in LINKS])

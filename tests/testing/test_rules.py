@@ -205,6 +205,13 @@ def test_an_optimizer_that_breaks_a_rule_is_found_out(name):
     assert f"- {rule.__doc__.splitlines()[0]}" in str(error.value)
 
 
+def test_an_optimizer_that_torch_would_not_load_is_told_what_to_do():
+    with pytest.raises(
+        BrokenRuleError, match=r"got WeightsUnpickler error: .*Identical.*; keep plain values in the gro"
+    ):
+        check_optimizer(lambda params: MetaplasticSGD(params, lr=0.1, metaplasticity=0.0, consolidation=Identical()))
+
+
 class Sound(WithoutHooks):
     """Pulls the weights to where they were when the last task ended."""
 

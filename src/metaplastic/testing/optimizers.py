@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.optim import param_groups
-from metaplastic.testing.rules import check, require
+from metaplastic.testing.rules import BrokenRuleError, check, require
 
 Maker = Callable[[Iterable[Any]], torch.optim.Optimizer]
 """Makes an optimizer of parameters or of groups, whose `metaplasticity` is in every group."""
@@ -72,6 +72,17 @@ def _options(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
+def _loaded(file: io.BytesIO) -> dict[str, Any]:
+    try:
+        return torch.load(file)
+    except pickle.UnpicklingError as error:
+        reason = next((line.strip() for line in str(error).splitlines() if "Unsupported" in line), str(error))
+        raise BrokenRuleError(
+            f"expected torch.load to read the state_dict, got {reason}; keep plain values in the groups, or tell torch "
+            "of their classes with torch.serialization.add_safe_globals"
+        ) from error
+
+
 def goes_on_from_its_state(build: Maker) -> None:
     """Restored from its state_dict, through torch.save and torch.load, it continues with the same bits."""
     net = OneLayer()
@@ -81,7 +92,7 @@ def goes_on_from_its_state(build: Maker) -> None:
     torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()}, file)
     advance(net, optimizer, 5, seed=1)
     file.seek(0)
-    saved = torch.load(file)
+    saved = _loaded(file)
     other = OneLayer()
     other.load_state_dict(saved["net"])
     restored = build(param_groups(other, 0.0))
