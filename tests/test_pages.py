@@ -3,18 +3,21 @@
 import re
 import shlex
 import sys
+import tomllib
 import types
 from pathlib import Path
 
 import pytest
 
+import metaplastic.testing
 from metaplastic.cli import main
 from metaplastic.experiments import STUDIES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*PAGES, ROOT / "REPRODUCTION.md", ROOT / "benchmarks" / "README.md"]
+OTHERS = ("REPRODUCTION.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+LINKED = [*PAGES, *(ROOT / name for name in OTHERS)]
 LINKS = [(page, link) for page in LINKED for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text())]
 
 
@@ -56,3 +59,20 @@ def test_every_local_link_leads_somewhere(page, link):
 def test_the_ledger_has_every_study():
     ledger = (ROOT / "REPRODUCTION.md").read_text()
     assert all(f"`{name}`" in ledger for name in STUDIES)
+
+
+def test_the_citation_names_this_version_its_license_and_the_paper():
+    citation = (ROOT / "CITATION.cff").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"\nversion: {project['version']}\n" in citation
+    assert f"\nlicense: {project['license']}\n" in citation
+    assert project["authors"] == [{"name": "The metaplastic developers"}]
+    assert "doi: 10.1038/s41467-021-22768-y" in citation
+    assert "10.1038/s41467-021-22768-y" in README.read_text()
+
+
+def test_the_contributors_page_names_contracts_that_exist():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    checks = re.findall(r"`metaplastic\.testing\.(\w+)`", page)
+    assert sorted(checks) == sorted(name for name in metaplastic.testing.__all__ if name.startswith("check_"))
+    assert all((ROOT / path).exists() for path in re.findall(r"`(tests/[\w/]+\.py)`", page))
