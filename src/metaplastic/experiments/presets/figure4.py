@@ -21,7 +21,8 @@ def figure_4ab(size: Size = Size.LAPTOP) -> Study:
     another seed (`results/fig4ab-tuning`); the two `unannounced` panels have layer norm without gain and offset, and
     nothing told in training or at test. Deviations: see `published`.
 
-    Command: `metaplastic run fig4ab --size laptop|paper --seeds 5`.
+    Command: `metaplastic run fig4ab --size laptop|paper --seeds 5`; on a laptop five minutes a panel, and with m = 6
+    MNIST ends at 96 % and Fashion-MNIST at 86 %.
     """
     return Study("fig4ab", size, _panels(size, ("mnist", "fashion-mnist")))
 

@@ -27,7 +27,7 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
     available. On a laptop five epochs in place of 40, ten draws, and the loss on 2,000 samples in place of 60,000.
     There is one task only, so nothing is announced.
 
-    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`.
+    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop some five minutes.
     """
     config = Config(
         name="fig6ce",
