@@ -6,21 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from metaplastic.cli import COMMANDS, main
+from metaplastic.cli import COMMANDS
 from metaplastic.experiments import PRESETS, Record
 
 TINY = ["--hidden", "8", "--epochs", "1", "--threads", "1", "--calibration-samples", "200", "--quiet"]
-
-
-def said(capsys, *words: object) -> tuple[int, str, str]:
-    """Run a command; give its status, output and error output."""
-    try:
-        main([str(word) for word in words])
-        status = 0
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 def test_help_comes_without_torch():
@@ -30,8 +19,8 @@ def test_help_comes_without_torch():
     assert all(command in done.stdout for command in COMMANDS)
 
 
-def test_list_names_every_preset(capsys):
-    status, out, _ = said(capsys, "list")
+def test_list_names_every_preset(said):
+    status, out, _ = said("list")
     assert status == 0
     assert all(name in out for name in PRESETS)
 
@@ -55,36 +44,36 @@ def test_list_names_every_preset(capsys):
         (["data", "fetch", "mnits"], "did you mean 'mnist'"),
     ],
 )
-def test_a_mistake_ends_with_status_2_and_what_to_do(capsys, tmp_path, monkeypatch, words, message):
+def test_a_mistake_ends_with_status_2_and_what_to_do(said, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
-    status, out, err = said(capsys, *words)
+    status, out, err = said(*words)
     assert status == 2
     assert message in " ".join((out + err).replace("│", " ").split())
     assert not list(tmp_path.iterdir()), "a mistake must leave nothing behind"
 
 
-def test_run_keeps_a_record_and_report_draws_it(capsys, tmp_path):
-    status, out, _ = said(capsys, "run", "permuted-digits", *TINY, "--tasks", 2, "--out", tmp_path / "run")
+def test_run_keeps_a_record_and_report_draws_it(said, tmp_path):
+    status, out, _ = said("run", "permuted-digits", *TINY, "--tasks", 2, "--out", tmp_path / "run")
     assert status == 0
     assert str(tmp_path / "run") in out
     assert Record(tmp_path / "run").complete
-    status, out, _ = said(capsys, "report", tmp_path / "run", "--out", tmp_path / "pictures")
+    status, out, _ = said("report", tmp_path / "run", "--out", tmp_path / "pictures")
     assert status == 0
     assert (tmp_path / "pictures" / "accuracy-curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "pictures" / "final-accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_fields_go_by_their_own_name_or_by_their_path(capsys, tmp_path):
+def test_fields_go_by_their_own_name_or_by_their_path(said, tmp_path):
     words = ["run", "permuted-digits", *TINY, "--scenario.tasks", 1, "--optimizer.lr=0.001", "--out", tmp_path / "run"]
-    assert said(capsys, *words)[0] == 0
+    assert said(*words)[0] == 0
     config = Record(tmp_path / "run").config
     assert (config.scenario.tasks, config.optimizer.lr) == (1, 0.001)
 
 
-def test_a_configuration_of_an_earlier_run_can_be_changed_and_run(capsys, tmp_path):
-    said(capsys, "run", "permuted-digits", *TINY, "--tasks", 1, "--out", tmp_path / "first")
+def test_a_configuration_of_an_earlier_run_can_be_changed_and_run(said, tmp_path):
+    said("run", "permuted-digits", *TINY, "--tasks", 1, "--out", tmp_path / "first")
     words = ["run", "--from", tmp_path / "first" / "config.json", "--seed", 1, "--quiet", "--out", tmp_path / "second"]
-    assert said(capsys, *words)[0] == 0
+    assert said(*words)[0] == 0
     first, second = (Record(tmp_path / name).config for name in ("first", "second"))
     assert (first.seed, second.seed) == (0, 1)
     assert second.network == first.network
@@ -97,39 +86,39 @@ def test_a_configuration_of_an_earlier_run_can_be_changed_and_run(capsys, tmp_pa
         ("mnist-fashion", ["--samples", "--image-side", "--binarize-input"]),
     ],
 )
-def test_help_of_a_preset_names_the_fields_of_its_scenario(capsys, preset, flags):
-    status, out, _ = said(capsys, "run", preset, "--help")
+def test_help_of_a_preset_names_the_fields_of_its_scenario(said, preset, flags):
+    status, out, _ = said("run", preset, "--help")
     assert status == 0
     assert all(flag in out for flag in flags)
 
 
-def test_fields_of_data_reach_the_run(capsys, tmp_path):
+def test_fields_of_data_reach_the_run(said, tmp_path):
     words = [*TINY, "--data", "digits", "--parts", 2, "--augment", "flip-and-crop", "--binarize-input"]
-    assert said(capsys, "run", "fashion-stream", *words, "--out", tmp_path / "run")[0] == 0
+    assert said("run", "fashion-stream", *words, "--out", tmp_path / "run")[0] == 0
     config = Record(tmp_path / "run").config
     assert (config.scenario.augment, config.network.binarize_input) == ("flip-and-crop", True)
     words = [*TINY, "--data", "digits", "digits", "--samples", 60, 50, "--image-side", 10]
-    assert said(capsys, "run", "mnist-fashion", *words, "--out", tmp_path / "other")[0] == 0
+    assert said("run", "mnist-fashion", *words, "--out", tmp_path / "other")[0] == 0
     scenario = Record(tmp_path / "other").config.scenario
     assert (scenario.samples, scenario.image_side) == ((60, 50), 10)
 
 
-def test_an_existing_folder_is_refused_and_kept(capsys, tmp_path):
+def test_an_existing_folder_is_refused_and_kept(said, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    status, _, err = said(capsys, "run", "permuted-digits", *TINY, "--out", tmp_path)
+    status, _, err = said("run", "permuted-digits", *TINY, "--out", tmp_path)
     assert status == 2
     assert "choose another with --out" in err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_data_list_says_what_is_here(capsys, tmp_path):
-    status, out, _ = said(capsys, "data", "list", "--data-dir", tmp_path)
+def test_data_list_says_what_is_here(said, tmp_path):
+    status, out, _ = said("data", "list", "--data-dir", tmp_path)
     assert status == 0
     assert "embedded" in out
 
 
 @pytest.mark.slow
-def test_the_demo_compares_learners_and_goes_on_where_it_was_stopped(capsys, tmp_path: Path, monkeypatch):
+def test_the_demo_compares_learners_and_goes_on_where_it_was_stopped(said, tmp_path: Path, monkeypatch):
     from dataclasses import replace
 
     from metaplastic.experiments import demo
@@ -137,12 +126,12 @@ def test_the_demo_compares_learners_and_goes_on_where_it_was_stopped(capsys, tmp
     whole = demo.permuted_digits()
     small = replace(whole, epochs=1, network=replace(whole.network, hidden=(16,)))
     monkeypatch.setattr(demo, "permuted_digits", lambda: small)
-    status, out, _ = said(capsys, "demo", "--out", tmp_path / "demo", "--seeds", 2)
+    status, out, _ = said("demo", "--out", tmp_path / "demo", "--seeds", 2)
     assert status == 0
     assert {path.name for path in (tmp_path / "demo").iterdir() if path.is_dir()} == {
         f"{name}-seed{seed}" for name in ("plain", "metaplastic", "joint") for seed in range(2)
     }
     assert (tmp_path / "demo" / "accuracy-curves.png").exists()
     assert "joint" in out
-    again, _, _ = said(capsys, "demo", "--out", tmp_path / "demo", "--seeds", 2)
+    again, _, _ = said("demo", "--out", tmp_path / "demo", "--seeds", 2)
     assert again == 0

@@ -24,17 +24,6 @@ FORMATS = [
 ]
 
 
-def said(capsys, *words: object) -> tuple[int, str, str]:
-    """Run a command; give its status, output and error output."""
-    try:
-        main([str(word) for word in words])
-        status = 0
-    except SystemExit as ended:
-        status = int(ended.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
-
-
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
     """Record of a run with a table of thresholds per task."""
@@ -46,9 +35,9 @@ def record(tmp_path_factory):
 
 
 @pytest.fixture
-def packed(record, tmp_path, capsys):
+def packed(record, tmp_path, said):
     path = tmp_path / "net.safetensors"
-    assert said(capsys, "pack", record, "-o", path)[0] == 0
+    assert said("pack", record, "-o", path)[0] == 0
     return path
 
 
@@ -62,8 +51,8 @@ def samples(packed):
     return path
 
 
-def test_packing_shows_what_it_takes_and_where_it_lies(capsys, record):
-    status, out, _ = said(capsys, "pack", record)
+def test_packing_shows_what_it_takes_and_where_it_lies(said, record):
+    status, out, _ = said("pack", record)
     path = record / "packed.safetensors"
     assert status == 0
     assert out.splitlines()[-1] == str(path)
@@ -72,8 +61,8 @@ def test_packing_shows_what_it_takes_and_where_it_lies(capsys, record):
     path.unlink()
 
 
-def test_the_summary_adds_up_to_the_size_of_the_file(capsys, packed):
-    status, out, _ = said(capsys, "summary", packed)
+def test_the_summary_adds_up_to_the_size_of_the_file(said, packed):
+    status, out, _ = said("summary", packed)
     assert status == 0
     total = out.splitlines()[-1]
     assert total.startswith("total")
@@ -82,8 +71,8 @@ def test_the_summary_adds_up_to_the_size_of_the_file(capsys, packed):
 
 
 @pytest.mark.parametrize("task", ["permutation 2", 1])
-def test_predictions_are_one_a_line_and_the_accuracy_is_beside_them(capsys, packed, samples, task):
-    status, out, err = said(capsys, "predict", packed, samples, "--task", task)
+def test_predictions_are_one_a_line_and_the_accuracy_is_beside_them(said, packed, samples, task):
+    status, out, err = said("predict", packed, samples, "--task", task)
     network = PackedNetwork.load(packed)
     assert status == 0
     assert list(map(int, out.split())) == network.predict(golden_inputs(network), 1).tolist()
@@ -91,30 +80,30 @@ def test_predictions_are_one_a_line_and_the_accuracy_is_beside_them(capsys, pack
 
 
 @pytest.mark.parametrize(("kind", "suffix"), FORMATS)
-def test_an_export_is_named_after_the_network_and_can_be_verified_again(capsys, packed, kind, suffix):
+def test_an_export_is_named_after_the_network_and_can_be_verified_again(said, packed, kind, suffix):
     of_task = ["--task", "permutation 1"] if kind == "qonnx" else []
-    status, out, _ = said(capsys, "export", packed, "--format", kind, *of_task)
+    status, out, _ = said("export", packed, "--format", kind, *of_task)
     path = packed.with_suffix(suffix)
     assert (status, out) == (0, f"{path}\n")
-    status, out, _ = said(capsys, "verify", packed, path, *of_task)
+    status, out, _ = said("verify", packed, path, *of_task)
     assert (status, out) == (0, f"{path} computes what {packed} does, in every layer\n")
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler here")
-def test_an_export_that_was_changed_ends_verification_with_status_2_and_the_layer(capsys, packed):
+def test_an_export_that_was_changed_ends_verification_with_status_2_and_the_layer(said, packed):
     path = packed.parent / "net.h"
-    said(capsys, "export", packed, "--format", "c", "-o", path)
+    said("export", packed, "--format", "c", "-o", path)
     head, weights, rest = path.read_text().partition("bnn_weight_1[20] BNN_FLASH = {\n")
     first, comma, others = rest.partition(",")
     path.write_text(head + weights + str(int(first) ^ 1) + comma + others)
-    status, _, err = said(capsys, "verify", packed, path)
+    status, _, err = said("verify", packed, path)
     assert status == 2
     assert "layer 1 is the first to differ of task 'permutation 1'" in err
     assert "Traceback" not in err
 
 
-def test_verifying_a_network_names_the_backends_that_agree(capsys, packed):
-    status, out, _ = said(capsys, "verify", packed)
+def test_verifying_a_network_names_the_backends_that_agree(said, packed):
+    status, out, _ = said("verify", packed)
     assert status == 0
     assert out.startswith(f"{packed} is whole; the same logits by numpy, matrix")
 
@@ -136,12 +125,12 @@ def test_verifying_a_network_names_the_backends_that_agree(capsys, packed):
         (["verify", "{packed}", "nowhere.h"], "expected a C header at nowhere.h"),
     ],
 )
-def test_a_mistake_ends_with_status_2_and_what_to_do(capsys, packed, samples, monkeypatch, tmp_path, words, message):
+def test_a_mistake_ends_with_status_2_and_what_to_do(said, packed, samples, monkeypatch, tmp_path, words, message):
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
     names = {"{packed}": str(packed), "{samples}": str(samples)}
-    status, out, err = said(capsys, *(names.get(word, word) for word in words))
+    status, out, err = said(*(names.get(word, word) for word in words))
     for name, path in names.items():
         message = message.replace(name, path)
     assert status == 2

@@ -68,7 +68,48 @@ class Thresholds(Value):
 
 
 @dataclass(frozen=True, eq=False)
-class SampleMean(Value):
+class _BySample(Value):
+    """What layer norm folds to: the fields and checks that `SampleMean` and `SampleReadout` have in common."""
+
+    unit: float
+    eps: float
+    gain: np.ndarray | None = None
+    offset: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.settle(gain=np.float32, offset=np.float32)
+        gain, offset = self.gain, self.offset
+        if (gain is None) != (offset is None):
+            raise ValueError("expected gain and offset together, got one of them; give both, or neither")
+        if gain is not None and offset is not None:
+            if gain.ndim != 1 or gain.shape != offset.shape or not gain.size:
+                raise ValueError(
+                    f"expected gain and offset as [units], got {gain.shape} and {offset.shape}; flatten them"
+                )
+            _require_moderate(self, "gain", "offset")
+        for name in ("unit", "eps"):
+            value = getattr(self, name)
+            if not isinstance(value, float) or not 1 / UNIT_LIMIT <= value <= UNIT_LIMIT:
+                raise ValueError(f"expected {name} as a float from 2^-64 to 2^64, got {value!r}; torch's eps is 1e-5")
+
+    @property
+    def tables(self) -> int:
+        """One: layer norm knows no tasks."""
+        return 1
+
+    @property
+    def units(self) -> int | None:
+        """Units, channels or classes; None where any number will do."""
+        return None if self.gain is None else len(self.gain)
+
+    def _root(self, spread: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        features = math.prod(sums.shape[1:])
+        root = np.sqrt((self.unit * self.unit) * spread + float(features * features) * self.eps)
+        return root.reshape(-1, *[1] * (sums.ndim - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class SampleMean(_BySample):
     r"""Compare every sum with the others of its sample: layer norm and sign in one.
 
     .. math:: b_i = [\gamma_i \, c d_i + \beta_i \sqrt{c^2 V + n^2 \epsilon} \ge 0],
@@ -92,24 +133,6 @@ class SampleMean(Value):
         [[1, 0, 1]]
     """
 
-    unit: float
-    eps: float
-    gain: np.ndarray | None = None
-    offset: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        _settle_sample(self)
-
-    @property
-    def tables(self) -> int:
-        """One: layer norm knows no tasks."""
-        return 1
-
-    @property
-    def units(self) -> int | None:
-        """Units, or channels, that are decided on; None where any number will do."""
-        return None if self.gain is None else len(self.gain)
-
     def __call__(self, sums: np.ndarray, table: int = 0) -> np.ndarray:
         """Decide.
 
@@ -124,7 +147,7 @@ class SampleMean(Value):
         if self.gain is None or self.offset is None:
             return deviations >= 0
         left = _along(self.gain.astype(np.float64), sums) * (self.unit * deviations)
-        return left + _along(self.offset.astype(np.float64), sums) * _root(self, spread, sums) >= 0
+        return left + _along(self.offset.astype(np.float64), sums) * self._root(spread, sums) >= 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +208,7 @@ class Readout(Value):
 
 
 @dataclass(frozen=True, eq=False)
-class SampleReadout(Value):
+class SampleReadout(_BySample):
     r"""Normalise the sums of the last layer by those of the sample, to logits.
 
     .. math:: y_i = \gamma_i \frac{c d_i}{\sqrt{c^2 V + n^2 \epsilon}} + \beta_i
@@ -207,24 +230,6 @@ class SampleReadout(Value):
         [[1.220..., -1.220..., 0.0]]
     """
 
-    unit: float
-    eps: float
-    gain: np.ndarray | None = None
-    offset: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        _settle_sample(self)
-
-    @property
-    def tables(self) -> int:
-        """One: layer norm knows no tasks."""
-        return 1
-
-    @property
-    def units(self) -> int | None:
-        """Number of classes; None where any number will do."""
-        return None if self.gain is None else len(self.gain)
-
     def __call__(self, sums: np.ndarray, table: int = 0) -> np.ndarray:
         """Compute the logits.
 
@@ -236,7 +241,7 @@ class SampleReadout(Value):
             `[batch, classes]`, float32.
         """
         deviations, spread = moments(sums)
-        normalised = (self.unit * deviations) / _root(self, spread, sums)
+        normalised = (self.unit * deviations) / self._root(spread, sums)
         if self.gain is not None and self.offset is not None:
             normalised = self.gain.astype(np.float64) * normalised + self.offset.astype(np.float64)
         return normalised.astype(np.float32)
@@ -293,27 +298,6 @@ def moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _along(row: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """View one number a unit so that it goes with `[batch, units, ...]`."""
     return row.reshape(-1, *[1] * (sums.ndim - 2))
-
-
-def _root(decision: SampleMean | SampleReadout, spread: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    features = math.prod(sums.shape[1:])
-    root = np.sqrt((decision.unit * decision.unit) * spread + float(features * features) * decision.eps)
-    return root.reshape(-1, *[1] * (sums.ndim - 1))
-
-
-def _settle_sample(decision: SampleMean | SampleReadout) -> None:
-    decision.settle(gain=np.float32, offset=np.float32)
-    gain, offset = decision.gain, decision.offset
-    if (gain is None) != (offset is None):
-        raise ValueError("expected gain and offset together, got one of them; give both, or neither")
-    if gain is not None and offset is not None:
-        if gain.ndim != 1 or gain.shape != offset.shape or not gain.size:
-            raise ValueError(f"expected gain and offset as [units], got {gain.shape} and {offset.shape}; flatten them")
-        _require_moderate(decision, "gain", "offset")
-    for name in ("unit", "eps"):
-        value = getattr(decision, name)
-        if not isinstance(value, float) or not 1 / UNIT_LIMIT <= value <= UNIT_LIMIT:
-            raise ValueError(f"expected {name} as a float from 2^-64 to 2^64, got {value!r}; torch's eps is 1e-5")
 
 
 def _require_moderate(value: Value, *names: str) -> None:

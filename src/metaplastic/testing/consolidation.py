@@ -111,7 +111,7 @@ def can_be_vectorised(function: ConsolidationFunction) -> None:
 
 def is_a_value(function: ConsolidationFunction) -> None:
     """It is a value: a copy of it, pickled or not, is equal to it, because checkpoints of optimizers hold it."""
-    copies = copy.deepcopy(function), pickle.loads(pickle.dumps(function))  # noqa: S301
+    copies = copy.deepcopy(function), pickle.loads(pickle.dumps(function))  # noqa: S301  # written in this very line
     require(
         all(other == function for other in copies),
         f"expected copies that are equal to it, got {copies[0]!r}; make it a frozen dataclass of a module",

@@ -127,7 +127,7 @@ def can_be_pickled(build: Maker) -> None:
     net = OneLayer()
     optimizer = build(param_groups(net, 1.2))
     advance(net, optimizer, 3)
-    other, twin = pickle.loads(pickle.dumps((net, optimizer)))  # noqa: S301
+    other, twin = pickle.loads(pickle.dumps((net, optimizer)))  # noqa: S301  # written in this very line
     advance(net, optimizer, 3, seed=2)
     advance(other, twin, 3, seed=2)
     require(_same(values(net), values(other)), "expected the copy to go on as the original, got other parameters")

@@ -16,8 +16,8 @@ def figure_2(size: Size = Size.LAPTOP) -> Study:
     at width 4096 ended at 9 10 10 9 14 98 % for m = 0 and 10 33 93 96 97 97 % for m = 1.35. On a laptop 512 wide, with
     five epochs per task and m = 0, 1, 2, 3: averages of 31, 39, 71 and 88 %. Deviations: see `published`.
 
-    Command: `metaplastic run fig2 --size laptop|paper --seeds 5`, one panel by `--panels d`; on two cores 25 minutes
-    with five seeds, and nearly three hours for each panel and seed of the paper's size.
+    Command: `metaplastic run fig2 --size laptop|paper --seeds 5`, one panel by `--panels d`; on a laptop a panel
+    took 10 to 16 minutes on one core with five seeds, at the paper's size panel d nearly three hours on two with one.
     """
     strengths = sized(size, laptop=LAPTOP_M, paper=M)
     panels = {name: TrainingPanel(permuted_mnist(size, m)) for name, m in zip("abcd", strengths, strict=True)}
