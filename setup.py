@@ -1,6 +1,6 @@
-"""Builds the optional kernel of packed networks; all else is in pyproject.toml.
+"""Builds the optional compiled parts: the kernel of packed networks and the products of training.
 
-Without a compiler the package is installed without the kernel; without OpenMP the kernel has one thread.
+Without a compiler the package is installed without them; without OpenMP they have one thread.
 """
 
 from setuptools import Extension, setup
@@ -8,7 +8,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 
-class BuildKernel(build_ext):
+class BuildNative(build_ext):
     """Tries the compiler's flag for OpenMP first, and goes without where it has none."""
 
     def build_extension(self, extension):
@@ -25,6 +25,9 @@ class BuildKernel(build_ext):
 
 
 setup(
-    ext_modules=[Extension("metaplastic.packed._kernel", ["src/metaplastic/packed/_kernel.c"], optional=True)],
-    cmdclass={"build_ext": BuildKernel},
+    ext_modules=[
+        Extension(name, [f"src/{name.replace('.', '/')}.c"], depends=["src/metaplastic/native/signs.h"], optional=True)
+        for name in ("metaplastic.packed._kernel", "metaplastic.native._training", "metaplastic.native._update")
+    ],
+    cmdclass={"build_ext": BuildNative},
 )

@@ -12,6 +12,7 @@ RANKS = {
     "seeding": 0,
     "hidden_weight": 0,
     "storage": 0,
+    "native": 0,
     "choices": 0,
     "files": 0,
     "plugins": 0,
