@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 import metaplastic as mp
+from metaplastic import native
 from metaplastic.learners import Engine, Moment, Schedule, WithoutHooks, accelerated, learn
 from metaplastic.learners.engine import has_fast_bfloat16, multiplies_integers_fast
 from metaplastic.nn import (
@@ -19,7 +20,7 @@ from metaplastic.nn import (
     clipped_straight_through,
     integer_mm,
 )
-from metaplastic.nn.integer_product import integer_mm_bytes
+from metaplastic.nn.arithmetic import integer_mm_bytes
 
 pytestmark = pytest.mark.skipif(
     not (multiplies_integers_fast() and has_fast_bfloat16()),
@@ -67,14 +68,27 @@ def test_products_of_bytes_are_exact_at_both_ends(width):
     assert torch.equal(pixels, before)
 
 
+@pytest.fixture(params=["native", "torch"])
+def products(request, monkeypatch):
+    """Whose products and update an engine finds."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "products", None)
+        monkeypatch.setattr(native, "update", None)
+    elif native.products is None:
+        pytest.skip("not compiled, or a processor without AVX-512")
+    return request.param
+
+
 @pytest.mark.parametrize("norm", ["layer", "running", "recalibrated"])
 @pytest.mark.parametrize("precision", Precision)
+@pytest.mark.usefixtures("products")
 def test_logits_and_losses_are_the_same_bits(scenario, norm, precision):
     plain, fast = network(norm=norm), network(norm=norm)
     rows = torch.arange(100)
     with accelerated(fast, adam(fast), scenario, Engine.FAST, precision) as chosen:
         shown = chosen.shown(scenario)
         assert (chosen.integer_layers, chosen.layers, chosen.bytes) == (3, 3, True)
+        assert chosen.products == ("torch" if native.products is None else "native")
         inputs = shown.tasks[0].view.batch(rows)[0]
         assert inputs.dtype is torch.uint8
         assert torch.equal(fast(inputs), plain(scenario.tasks[0].view.batch(rows)[0]))
@@ -90,6 +104,7 @@ def gradients(net, view, penalty=None):
 
 @pytest.mark.parametrize(("precision", "error"), [(Precision.EXACT, 1e-6), (Precision.FAST, 1e-2)])
 @pytest.mark.parametrize("penalty", [None, lambda net: sum((p**2).sum() for p in net.parameters())])
+@pytest.mark.usefixtures("products")
 def test_gradients_are_the_same_up_to_the_precision(scenario, precision, error, penalty):
     plain, fast = network(norm="recalibrated"), network(norm="recalibrated")
     expected = gradients(plain, scenario.tasks[0].view, penalty)
@@ -101,6 +116,7 @@ def test_gradients_are_the_same_up_to_the_precision(scenario, precision, error, 
         assert (ours - theirs).norm() <= error * theirs.norm()
 
 
+@pytest.mark.usefixtures("products")
 def test_one_step_moves_the_same_weights_except_behind_a_tie(scenario):
     """Adam's first step is lr sign(g) wherever |g| is well above eps, so it shows any other difference at once."""
     plain, fast = network(norm="recalibrated"), network(norm="recalibrated")
@@ -115,7 +131,7 @@ def test_one_step_moves_the_same_weights_except_behind_a_tie(scenario):
     for layer, twin, near in zip(layers, twins, tied, strict=True):
         difference = (layer.weight - twin.weight).abs()[:, ~near]
         assert difference.numel() > 0.9 * layer.weight.numel()
-        assert difference.max() <= 1e-6
+        assert difference.max() <= 1e-5  # a step is 5e-3; in gradients near eps, rounding shows
 
 
 def _ties(net, scenario):
@@ -293,10 +309,10 @@ def test_a_penalty_reaches_the_hidden_weights(scenario):
         ),
         (
             BinaryConvNet((3, 32, 32), CIFAR_STREAM_BLOCKS, (8,), 10, norm="layer"),
-            "products in integers in 2 of 8 layers, gradients in",
+            "products in integers in 2 of 8 layers by ",
         ),
-        (mp.BinaryMLP([64, 16, 10], norm="layer", binarize_input=True), "products in integers in 2 of 2 layers, grad"),
-        (mp.BinaryMLP([64, 16, 10], norm="layer", dropout=0.5), "products in integers in 1 of 2 layers, images as"),
+        (mp.BinaryMLP([64, 16, 10], norm="layer", binarize_input=True), "products in integers in 2 of 2 layers by "),
+        (mp.BinaryMLP([64, 16, 10], norm="layer", dropout=0.5), "products in integers in 1 of 2 layers by "),
     ],
 )
 def test_other_networks_are_sped_up_as_far_as_they_allow(scenario, caplog, net, expected):

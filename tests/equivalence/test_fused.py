@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from metaplastic import native
 from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.optim import CONSOLIDATION_FUNCTIONS, MetaplasticAdam, MetaplasticSGD, Tabulated, TanhSquared
 from metaplastic.optim import fused as fusion
@@ -40,7 +41,10 @@ def test_fused_steps_are_the_steps_in_blocks(rule, function):
     torch.testing.assert_close(fused, plain, rtol=1e-12, atol=1e-12)
 
 
-def test_in_float32_they_differ_by_rounding_only():
+@pytest.mark.parametrize("whose", ["native", "compiled"])
+def test_in_float32_they_differ_by_rounding_only(whose, monkeypatch):
+    if whose == "compiled":
+        monkeypatch.setattr(native, "update", None)
     plain, _ = trained(RULES["adam"], dtype=torch.float32)
     fused, _ = trained(RULES["adam"], dtype=torch.float32, fused=True)
     torch.testing.assert_close(fused, plain, rtol=0, atol=1e-6)
@@ -82,6 +86,35 @@ def test_the_pass_writes_the_binary_copies_and_says_so():
     assert torch.equal(copies.integer().float(), signs)
     assert torch.equal(copies.half().float(), signs)
     assert not torch.equal(copies.integer(), before)
+
+
+@pytest.mark.skipif(native.update is None, reason="not compiled, or a processor without AVX-512")
+@pytest.mark.parametrize("gradient_dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("metaplasticity", [0.0, 1.35, 50.0])
+def test_the_native_pass_is_the_compiled_one_and_needs_no_compiler(gradient_dtype, metaplasticity, monkeypatch):
+    def moved(update):
+        monkeypatch.setattr(native, "update", update)
+        weight = HiddenWeight(weights((45, 7), torch.float32))
+        weight.grad_dtype = gradient_dtype
+        copies = BinaryCopies(weight, half=gradient_dtype is torch.bfloat16)
+        options = {"weight_decay": 1e-3, "metaplasticity": metaplasticity, "fused": True}
+        optimizer = MetaplasticAdam([weight], lr=5e-2, **options)
+        optimizer.copies = {weight: copies}
+        random = torch.Generator().manual_seed(2)
+        for _ in range(20):
+            weight.grad = torch.randn(weight.shape, generator=random).to(gradient_dtype)
+            optimizer.step()
+        return [weight.detach(), *(optimizer.state[weight][name] for name in ("first_moment", "second_moment"))], copies
+
+    ours, copies = moved(native.update)
+    assert torch.equal(copies.integer(), torch.where(ours[0] >= 0, 1, -1))
+    assert copies._written == copies.state
+    compiled, _ = moved(None)
+    torch.testing.assert_close(ours, compiled, rtol=0, atol=1e-4)  # steps are 5e-2, and roundings add up
+    monkeypatch.undo()
+    monkeypatch.setattr(torch, "compile", lambda *arguments, **options: pytest.fail("it was compiled"))
+    fusion._compiled.cache_clear()
+    moved(native.update)
 
 
 @pytest.mark.parametrize("half", [False, True])

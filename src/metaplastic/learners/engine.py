@@ -51,8 +51,9 @@ class Acceleration:
         integer_layers: Layers whose products are made in integers.
         layers: Layers with hidden weights.
         bytes: Whether the network is given the bytes of images as they are stored.
-        gradients: What gradients of integer layers are multiplied in.
+        gradients: What gradients of integer layers are kept in.
         members: Networks that are trained at once.
+        products: Whose products in integers they are: `native`, `torch`, or `none`.
     """
 
     engine: Engine
@@ -62,15 +63,17 @@ class Acceleration:
     bytes: bool = False
     gradients: str = "float32"
     members: int = 1
+    products: str = "none"
 
     def __str__(self) -> str:
         together = f", {self.members} networks at once" if self.members > 1 else ""
         if self.engine is Engine.PLAIN:
             return f"engine: plain, update: {self.update}{together}"
         images = ", images as bytes" if self.bytes else ""
+        whose = f" by {self.products} code" if self.integer_layers else ""
         return (
             f"engine: fast, update: {self.update}, products in integers in {self.integer_layers} of {self.layers} "
-            f"layers{images}, gradients in {self.gradients}{together}"
+            f"layers{whose}{images}, gradients in {self.gradients}{together}"
         )
 
     def shown(self, scenario: Scenario) -> Scenario:
@@ -158,9 +161,16 @@ def accelerated(
             bytes=unit is not None,
             gradients=str(precision.dtype).removeprefix("torch."),
             members=members,
+            products=_whose(layers),
         )
         logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
         yield chosen
+
+
+def _whose(layers: list[BinaryLayer]) -> str:
+    if not layers:
+        return "none"
+    return "native" if all(layer.product is not None and layer.product.native for layer in layers) else "torch"
 
 
 def _require_float32(precision: Precision | None) -> None:

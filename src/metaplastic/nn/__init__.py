@@ -1,5 +1,6 @@
 """What a binary network is."""
 
+from metaplastic.nn.arithmetic import integer_mm
 from metaplastic.nn.blocks import CIFAR_STREAM_BLOCKS, Activation, ConvBlock, Pool, mnist_usps_blocks
 from metaplastic.nn.conv import BinaryConv2d, RealConv2d
 from metaplastic.nn.conversion import InputSigns, binarize
@@ -7,7 +8,7 @@ from metaplastic.nn.conversion_report import ConversionReport, ConvertedLayer
 from metaplastic.nn.dropout import SignDropout
 from metaplastic.nn.fixed_scale import FixedScale
 from metaplastic.nn.initialization import Distribution, Initialization
-from metaplastic.nn.integer_product import IntegerProduct, Precision, integer_mm
+from metaplastic.nn.integer_product import IntegerProduct, Precision
 from metaplastic.nn.linear import BinaryLinear, RealLinear
 from metaplastic.nn.networks import BinaryConvNet, BinaryMLP, RealConvNet, RealMLP
 from metaplastic.nn.normalization import (

@@ -1,41 +1,37 @@
 """Products with binary weights in integers: exact forward, and a backward pass on owned buffers."""
 
 import enum
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int8, Int32, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from metaplastic.hidden_weight import HiddenWeight
+from metaplastic.nn.arithmetic import Arithmetic, TorchArithmetic, members_of
+from metaplastic.nn.native_arithmetic import NativeArithmetic
 from metaplastic.nn.sign import PseudoGradient
 from metaplastic.storage import BinaryCopies, allocate_stream
 
-_LARGE = 2**23
-"""Elements of a matrix whose rearrangement takes longer than that of a product."""
-
-BYTE_OFFSET = 128
-"""What is taken from a byte to make it a signed one."""
-
 
 class Precision(enum.StrEnum):
-    """How the gradients of an integer product are multiplied; its forward product is exact in any case."""
+    """What the gradients of an integer product are computed in; its forward product is exact in any case."""
 
     EXACT = "exact"
-    """In float32."""
+    """Float32."""
     FAST = "fast"
-    """In bfloat16: signs and bytes are exact in it, the gradient from above is rounded to 8 bits, and so is the
-    gradient of the hidden weights, which is kept in bfloat16."""
+    """The gradient of hidden weights is kept in bfloat16. Where torch multiplies, and for the bytes of a first layer,
+    gradients are multiplied in it too: signs and bytes are exact in it, the gradient from above is rounded to 8 bits.
+    The native products multiply signs in float32."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """What gradients are multiplied in."""
+        """What gradients of hidden weights are kept in."""
         return torch.float32 if self is Precision.EXACT else torch.bfloat16
 
 
 class IntegerProduct:
-    r"""Multiplies by the signs of a hidden weight in int8.
+    r"""Multiplies by the signs of a hidden weight in integers.
 
     .. math:: y = \mathrm{sign}(x) \, \mathrm{sign}(W_h)^T \quad\text{or}\quad y = c \, p \, \mathrm{sign}(W_h)^T
 
@@ -49,7 +45,7 @@ class IntegerProduct:
 
     Args:
         weight: `[out, in]` or `[members, out, in]`, the hidden weight.
-        precision: How gradients are multiplied.
+        precision: What gradients are computed in.
         pseudo_gradient: Stands in for the derivative of sign(x).
         unit: The unit c of inputs of bytes, which pass no gradient on; None where the input is to be binarised.
 
@@ -68,9 +64,12 @@ class IntegerProduct:
         self.precision = precision
         self.pseudo_gradient = pseudo_gradient
         self.unit = unit
+        self.native = NativeArithmetic.serves(weight)
         # A layer of bytes passes no gradient on and needs no bfloat16 copy; but with one, all layers are moved by the
         # same compiled pass, and to compile another would take longer than the copies ever will.
-        self.copies = BinaryCopies(weight, half=precision is Precision.FAST)
+        self.copies = BinaryCopies(weight, half=precision is Precision.FAST and not self.native)
+        kind = NativeArithmetic if self.native else TorchArithmetic
+        self.arithmetic: Arithmetic = kind(self.copies, precision.dtype, unit)
         self.gradient: Tensor | None = None
 
     def serves(self, weight: Tensor, x: Tensor) -> bool:
@@ -106,135 +105,45 @@ class IntegerProduct:
         Returns:
             `[..., out]` in float32.
         """
-        product: type[torch.autograd.Function] = _SignProduct if self.unit is None else _ByteProduct
         # In training what is not finite must not be hidden by its sign: times zero it reaches the loss, and is caught.
         zero = self.copies.zero() if torch.is_grad_enabled() else None
-        y = product.apply(x.reshape(-1, x.shape[-1]), self.copies.weight, self, zero)
+        y = _Product.apply(x.reshape(-1, x.shape[-1]), self.copies.weight, self, zero)
         return y.reshape(*x.shape[:-1], -1)
 
-    def accumulate(self, gradient: Float[Tensor, "batch out"], x: Shaped[Tensor, "batch in"]) -> None:
-        """Add the weight's gradient, gradient^T x, to `weight.grad`; both in the dtype of the precision.
+    def accumulate(self, gradient: Float[Tensor, "batch out"], kept: Tensor) -> None:
+        """Add the weight's gradient to `weight.grad`.
 
         Args:
             gradient: Gradient with respect to the output.
-            x: What was multiplied by the signs.
+            kept: What the forward product kept of its input.
         """
         weight = self.copies.weight
-        kept = weight.grad
         if self.gradient is None:
             self.gradient = allocate_stream(weight, 1, self.precision.dtype)
-        buffers = _members(self.gradient if kept is None else kept)
-        for buffer, left, right in zip(buffers, *self.parts(gradient, x), strict=True):
-            if kept is None:
-                torch.mm(left.t(), right, out=buffer)
-            else:
-                buffer.addmm_(left.t(), right)
-        if kept is None:
+        if weight.grad is None:
+            self.arithmetic.weight_gradient(gradient, kept, members_of(self.gradient))
             weight.grad = self.gradient
-
-    def parts(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-        """Cut tensors `[batch, members * features]` into the parts of the members."""
-        return [tensor.chunk(len(_members(self.copies.weight)), 1) for tensor in tensors]
-
-    def multiply(self, product: Callable[[Tensor, Tensor], Tensor], x: Tensor, matrices: Tensor) -> Tensor:
-        """Multiply each member's part of `x` by its matrix, and put the results side by side."""
-        (parts,) = self.parts(x)
-        results = [product(part, matrix) for part, matrix in zip(parts, _members(matrices), strict=True)]
-        return results[0] if len(results) == 1 else torch.cat(results, 1)
+            return
+        more = torch.empty_like(weight.grad)
+        self.arithmetic.weight_gradient(gradient, kept, members_of(more))
+        weight.grad.add_(more)
 
 
-def _members(weight: Tensor) -> Tensor:
-    """View a weight as that of a stack."""
-    return weight if weight.dim() == 3 else weight[None]
-
-
-class _SignProduct(torch.autograd.Function):
+class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct, zero: Tensor | None) -> Tensor:
-        signs = torch.ge(x, 0, out=torch.empty_like(x, dtype=torch.int8)).mul_(2).sub_(1)
-        ctx.product, ctx.signs = product, signs
+        y, ctx.kept = product.arithmetic.forward(x, zero)
+        ctx.product = product
         ctx.save_for_backward(x)
-        y = _floats(product.multiply(integer_mm, signs, product.copies.integer()))
-        return y if zero is None else y.add_(x.sum() * 0 + zero)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, None]:
         product, (x,) = ctx.product, ctx.saved_tensors
-        gradient = gradients[0].to(product.precision.dtype)
+        gradient = product.arithmetic.prepared(gradients[0])
         if ctx.needs_input_grad[1]:
-            product.accumulate(gradient, ctx.signs.to(gradient.dtype))
+            product.accumulate(gradient, ctx.kept)
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
-        copies = product.copies
-        signs = copies.half() if product.precision is Precision.FAST else copies.integer().to(gradient.dtype)
-        passed = product.multiply(torch.mm, gradient, signs).to(x.dtype)
+        passed = product.arithmetic.input_gradient(gradient).to(x.dtype)
         return product.pseudo_gradient(passed, x), None, None, None
-
-
-class _ByteProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, product: IntegerProduct, zero: Tensor | None) -> Tensor:
-        ctx.product, ctx.unit = product, product.unit or 1.0
-        ctx.save_for_backward(x)
-        y = _floats(product.multiply(integer_mm_bytes, x, product.copies.integer())).mul_(ctx.unit)
-        return y if zero is None else y.add_(zero)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None, None]:
-        product, (x,) = ctx.product, ctx.saved_tensors
-        if ctx.needs_input_grad[1]:
-            gradient = (gradients[0] * ctx.unit).to(product.precision.dtype)
-            product.accumulate(gradient, x.to(gradient.dtype))
-        return None, None, None, None
-
-
-def _floats(integers: Tensor) -> Tensor:
-    return integers.to(torch.float32, memory_format=torch.contiguous_format)
-
-
-def integer_mm(left: Int8[Tensor, "rows in"], right: Int8[Tensor, "out in"]) -> Int32[Tensor, "rows out"]:
-    """Multiply int8 matrices, exactly.
-
-    Args:
-        left: `[rows, in]`.
-        right: `[out, in]`.
-
-    Returns:
-        `left @ right.T` in int32.
-
-    Example:
-        >>> signs = torch.tensor([[1, -1, 1]], dtype=torch.int8)
-        >>> integer_mm(signs, signs).tolist()
-        [[3]]
-    """
-    if left.shape[1] == 1:  # where torch.mm of integers reads the transpose of a single column wrongly
-        return left.to(torch.int32) * right.t()
-    if right.numel() >= _LARGE and len(left) < len(right):
-        # The right operand is rearranged before it is multiplied, so it is better to have it the smaller one.
-        return torch._int_mm(right, left.t()).t()
-    return torch._int_mm(left, right.t())
-
-
-def integer_mm_bytes(left: Shaped[Tensor, "rows in"], right: Int8[Tensor, "out in"]) -> Int32[Tensor, "rows out"]:
-    r"""Multiply bytes by an int8 matrix, exactly.
-
-    .. math:: p \, s^T = (p - 128) \, s^T + 128 \cdot 1 s^T
-
-    Bytes less 128 fit into int8; the sums of `right` that correct for it come from a row of ones below `left`.
-
-    Args:
-        left: `[rows, in]`, uint8.
-        right: `[out, in]`.
-
-    Returns:
-        `left @ right.T` in int32.
-
-    Example:
-        >>> pixels, signs = torch.tensor([[0, 255]], dtype=torch.uint8), torch.tensor([[1, -1]], dtype=torch.int8)
-        >>> integer_mm_bytes(pixels, signs).tolist()
-        [[-255]]
-    """
-    ones = left.new_full((1, left.shape[1]), BYTE_OFFSET + 1)
-    centred = torch.cat([left, ones]).bitwise_xor_(BYTE_OFFSET).view(torch.int8)
-    products = integer_mm(centred, right)
-    return products[:-1].add_(products[-1:], alpha=BYTE_OFFSET)

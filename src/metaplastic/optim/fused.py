@@ -1,4 +1,4 @@
-"""The update fused: one compiled pass over a parameter, its gradient and its moments."""
+"""The update fused: one pass over a parameter, its gradient and its moments, native or compiled when first needed."""
 
 import functools
 import logging
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from metaplastic.optim.consolidation import ConsolidationFunction, consolidate_undivided
+from metaplastic.optim.native_pass import NativeAdamPass
 from metaplastic.optim.quotient import Quotient
 from metaplastic.optim.update import UpdateRule
 
@@ -60,12 +61,16 @@ def numbers_of_step(size: float, eps: float, weight_decay: float, metaplasticity
 def fused_pass(kind: PassKind) -> FusedPass | None:
     """Find a pass, or compile it: some ten seconds the first time on a machine, and two in a process afterwards.
 
+    The published update has a native pass, for which nothing is to be compiled.
+
     Args:
         kind: What it computes.
 
     Returns:
         The pass; None where it cannot be compiled, which is said once for each kind.
     """
+    if NativeAdamPass.serves(kind.rule, kind.consolidation, kind.dtype, kind.gradient_dtype, kind.copies):
+        return NativeAdamPass(kind.rule.betas, kind.consolidation is not None)  # type: ignore[attr-defined]
     try:
         return _compiled(kind)
     except TypeError:

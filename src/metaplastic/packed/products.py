@@ -84,7 +84,7 @@ class MatrixProduct:
         """Multiply signs, see `Product`."""
         import torch
 
-        from metaplastic.nn.integer_product import integer_mm
+        from metaplastic.nn.arithmetic import integer_mm
 
         return integer_mm(torch.from_numpy(as_signs(rows)), self.matrix).numpy()
 
@@ -92,7 +92,7 @@ class MatrixProduct:
         """Multiply bytes, see `Product`."""
         import torch
 
-        from metaplastic.nn.integer_product import BYTE_OFFSET, integer_mm
+        from metaplastic.nn.arithmetic import BYTE_OFFSET, integer_mm
 
         centred = torch.from_numpy(rows ^ np.uint8(BYTE_OFFSET)).view(torch.int8)
         return integer_mm(centred, self.matrix).add_(self._of_offset).numpy()
@@ -102,7 +102,7 @@ class MatrixProduct:
         """What the offset gives that bytes are less of when they fit into int8: `[out]`, int32."""
         import torch
 
-        from metaplastic.nn.integer_product import BYTE_OFFSET
+        from metaplastic.nn.arithmetic import BYTE_OFFSET
 
         return BYTE_OFFSET * self.matrix.sum(1, dtype=torch.int32)
 

@@ -66,14 +66,16 @@ class BinaryCopies:
 
     def mark_written(self) -> None:
         """Say that every copy was written from the weight as it now is."""
-        self._written = self._state()
+        self._written = self.state
 
-    def _state(self) -> tuple[int, int]:
+    @property
+    def state(self) -> tuple[int, int]:
+        """Tells one state of the weight from another, for whoever keeps what was made from it."""
         return self.weight._version, self.weight.data_ptr()
 
     @torch.no_grad()
     def _follow(self) -> None:
-        if self._written == self._state():
+        if self._written == self.state:
             return
         torch.ge(self.weight, 0, out=self._integer)
         self._integer.mul_(2).sub_(1)
