@@ -28,6 +28,7 @@ RANKS = {
     "estimator": 5,
     "report": 6,
     "benchmark": 6,
+    "integrations": 7,
     "cli": 7,
     "__main__": 8,
     "__init__": 8,
@@ -69,10 +70,11 @@ def test_every_room_has_a_rank():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_only_the_report_room_imports_matplotlib_and_nothing_imports_torchvision(path):
+def test_matplotlib_and_avalanche_are_imported_in_one_room_each_and_torchvision_in_none(path):
     names = {name.split(".")[0] for name in imports(path)}
     assert "torchvision" not in names
     assert "matplotlib" not in names or room(path) == "report"
+    assert "avalanche" not in names or path.parent == SOURCE / "integrations" / "avalanche"
 
 
 def test_the_report_room_never_imports_learners():

@@ -33,8 +33,9 @@ def test_the_code_and_the_commands_run(page, tmp_path, monkeypatch):
     """In the order of the page and in one folder; of the README's shell blocks only what starts with our command."""
     monkeypatch.chdir(tmp_path)
     text = page.read_text()
-    for package in re.findall(r"^import (onnxruntime)$", text, re.MULTILINE):
-        pytest.importorskip(package, reason=f"the page shows {package}, which comes with metaplastic[export]")
+    for package in re.findall(r"^(?:import|from) (onnxruntime|avalanche)\b", text, re.MULTILINE):
+        extra = {"onnxruntime": "export", "avalanche": "avalanche"}[package]
+        pytest.importorskip(package, reason=f"the page shows {package}, which comes with metaplastic[{extra}]")
     # A module like that of a reader, so that what the page defines can be pickled.
     module = types.ModuleType(page.stem)
     monkeypatch.setitem(sys.modules, page.stem, module)

@@ -16,7 +16,7 @@ from metaplastic.evaluation import (
     layer_report,
     magnitude_range,
 )
-from metaplastic.hidden_weight import hidden_weights, is_hidden_weight
+from metaplastic.hidden_weight import hidden_weights
 from metaplastic.learners import (
     Acceleration,
     ClosedForm,
@@ -33,7 +33,7 @@ from metaplastic.learners import (
     require_announced,
 )
 from metaplastic.nn import Precision
-from metaplastic.optim import BeakerAdam
+from metaplastic.optim import attenuation
 from metaplastic.scenarios import Scenario
 
 Line = dict[str, Any]
@@ -175,7 +175,11 @@ class Trial:
         self.signs = self._signs()
         hidden = hidden_weights(self.network)
         self._started = time.perf_counter()
-        return {"event": "begin", "correct": correct, "layers": layer_report(hidden, hidden, self._attenuation())}
+        return {
+            "event": "begin",
+            "correct": correct,
+            "layers": layer_report(hidden, hidden, attenuation(self.network, self.optimizer)),
+        }
 
     def run(self) -> Iterator[tuple[Event, Line | None]]:
         """Learn from the current position to the end.
@@ -223,7 +227,7 @@ class Trial:
         self.matrix = self.matrix.with_stage(correct, task.tests)
         before = {name: signs.to(torch.float32) for name, signs in self.signs.items()}
         hidden = hidden_weights(self.network)
-        layers: dict[str, Line] = dict(layer_report(before, hidden, self._attenuation()))
+        layers: dict[str, Line] = dict(layer_report(before, hidden, attenuation(self.network, self.optimizer)))
         for name, layer in layers.items():
             histogram = hidden_weight_histogram(hidden[name], range=magnitude_range(hidden[name]))
             layers[name] = layer | {"histogram": histogram.as_json()}
@@ -235,24 +239,6 @@ class Trial:
 
     def _signs(self) -> dict[str, Tensor]:
         return {name: (hidden >= 0).to(torch.int8) * 2 - 1 for name, hidden in hidden_weights(self.network).items()}
-
-    def _attenuation(self) -> dict[str, Tensor]:
-        """Value of the consolidation function for every hidden weight; 1 for optimizers without one."""
-        groups = {id(parameter): group for group in self.optimizer.param_groups for parameter in group["params"]}
-        attenuation = {}
-        for name, parameter in self.network.named_parameters():
-            if is_hidden_weight(parameter):
-                group = groups.get(id(parameter), {})
-                m, function = group.get("metaplasticity", 0.0), group.get("consolidation")
-                level = self._consolidated(parameter)
-                attenuation[name] = function(level, m) if function and m else torch.ones_like(level)
-        return attenuation
-
-    def _consolidated(self, hidden_weight: Tensor) -> Tensor:
-        """Find what the consolidation function is given: the last beaker where there is a chain, else the weight."""
-        if isinstance(self.optimizer, BeakerAdam):
-            return self.optimizer.levels(hidden_weight)[-1]
-        return hidden_weight.detach()
 
     def tensors(self) -> dict[str, Tensor]:
         """Collect everything that a checkpoint must hold, beside the position and the matrix.

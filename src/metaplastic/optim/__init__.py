@@ -2,6 +2,7 @@
 
 import torch
 
+from metaplastic.optim.attenuation import attenuation
 from metaplastic.optim.beakers import BeakerAdam, Beakers, exchange
 from metaplastic.optim.consolidation import (
     CONSOLIDATION_FUNCTIONS,
@@ -35,6 +36,7 @@ __all__ = [
     "Tabulated",
     "TanhSquared",
     "UnmarkedParameterWarning",
+    "attenuation",
     "consolidate",
     "consolidation_names",
     "exchange",
