@@ -57,7 +57,7 @@ static void check(const path_type *path, int bytes, size_t rows, size_t threads)
             flipped[i][u] &= 1;
             threshold[i][u] = (int32_t)draw(41) - 20;
         }
-        if (!make_layer(chain.layers + i, bytes && !i, widths[i], widths[i + 1], weights[i], own,
+        if (!make_layer(chain.layers + i, path, bytes && !i, widths[i], widths[i + 1], weights[i], own,
                         (const uint8_t *)threshold[i], flipped[i]))
             exit(2);
     }

@@ -7,6 +7,9 @@
  * the bits of the next layer as they are needed. A step is a word of 64 inputs where these are bits, and of 32 where
  * they are bytes. Bytes are multiplied by ones and zeros, h = 2 p b - sum p, four at a time: bit j of each byte of a
  * word of weights, which is that of input 8 i + j. So the bytes of a step are put into the order 4 j + i before.
+ *
+ * For a single row of bytes there may be a faster way: the 32 sums of five bytes with ones and zeros are made once, kept
+ * in one register, and looked up for 32 units at a time by five bits of each unit's word.
  */
 #ifndef METAPLASTIC_SIGNS_H
 #define METAPLASTIC_SIGNS_H
@@ -56,6 +59,11 @@ enum {
     FLUSH = 31,           /* counts <= 8 that can be added up in a byte */
     FLUSH_PAIRS = 8,      /* steps in which sums of two bytes can be added up in 15 bits */
     ROW_LIMIT = 1 << 19,  /* inputs of which an eighth, times 255 and 128, fits into 31 bits */
+    FIVE = 5,             /* bytes whose sums with ones and zeros make one table */
+    GROUPS_A_WORD = 3,    /* groups of five whose bits make one word */
+    FIFTEEN = 15,         /* bytes whose bits make one word of those that are looked up */
+    FLUSH_WORDS = 17,     /* words in which sums of 15 bytes can be added up in 16 bits */
+    LOOKUP_LIMIT = 1920,  /* bytes of a row whose tables stay in the fastest cache */
 };
 
 typedef struct {
@@ -65,6 +73,8 @@ typedef struct {
     size_t blocks, halves;      /* blocks of units, and the halves of blocks that have units */
     size_t half_bytes;          /* bytes of weights in a half */
     void *weight;               /* [halves][steps][HALF], uint64_t, or uint32_t for bytes */
+    size_t words;               /* words of fifteen in a row */
+    uint16_t *fifteens;         /* [halves][words][HALF], fifteen inputs a word; NULL where nothing is looked up */
     size_t tables;              /* tables of thresholds; 0 in the last layer, which gives sums */
     int32_t *threshold;         /* [tables][halves * HALF] */
     uint32_t *flipped;          /* [tables][halves] */
@@ -76,6 +86,11 @@ typedef struct {
  */
 typedef void product_function(const layer_type *layer, const void *weight, const uint64_t *rows, size_t count,
                               int32_t *sums);
+/* Tables [3 * layer->words][HALF] of the sums of each five of a row's bytes. */
+typedef void tables_function(const layer_type *layer, const uint8_t *row, uint16_t *tables);
+/* Sums [HALF] of a row of bytes whose sum is `total` and the 32 units whose words of fifteen are given. */
+typedef void lookup_function(const layer_type *layer, const uint16_t *words, const uint16_t *tables, int32_t total,
+                             int32_t *sums);
 /* Bits [sum >= threshold] of the 32 units of a half. */
 typedef uint32_t compare_function(const int32_t *sums, const int32_t *threshold);
 
@@ -85,6 +100,8 @@ typedef struct {
     product_function *signs; /* of bits of both: features less twice the number of bits that differ */
     product_function *bytes; /* of bytes with signs */
     compare_function *compare;
+    tables_function *tables; /* with `look_up`, the faster way for a single row of bytes; NULL where there is none */
+    lookup_function *look_up;
 } path_type;
 
 /* ---- memory ---- */
@@ -291,6 +308,40 @@ AVX512 static void bytes_avx512(const layer_type *layer, const void *weight, con
         else
             for (int u = 0; u < HALF; u += 16)
                 bytes_row_avx512(layer, words + u, rows, sums + u);
+}
+
+AVX512 static void tables_avx512(const layer_type *layer, const uint8_t *row, uint16_t *tables)
+{
+    static const uint32_t with[FIVE] = {0xaaaaaaaa, 0xcccccccc, 0xf0f0f0f0, 0xff00ff00, 0xffff0000};
+    for (size_t start = 0; start < layer->words * FIFTEEN; start += FIVE, tables += HALF) {
+        __m512i sum = _mm512_setzero_si512();
+        UNROLL for (size_t k = 0; k < FIVE; k++) {
+            const short byte = start + k < layer->features ? row[start + k] : 0;
+            sum = _mm512_mask_add_epi16(sum, with[k], sum, _mm512_set1_epi16(byte));
+        }
+        _mm512_store_si512(tables, sum);
+    }
+}
+
+AVX512 static void look_up_avx512(const layer_type *layer, const uint16_t *words, const uint16_t *tables, int32_t total,
+                                  int32_t *sums)
+{
+    __m512i left = _mm512_setzero_si512(), right = _mm512_setzero_si512();
+    for (size_t start = 0; start < layer->words; start += FLUSH_WORDS) {
+        const size_t end = layer->words - start < FLUSH_WORDS ? layer->words : start + FLUSH_WORDS;
+        __m512i short_sums = _mm512_setzero_si512();
+        for (size_t w = start; w < end; w++, words += HALF) {
+            __m512i bits = _mm512_load_si512(words);
+            UNROLL for (int g = 0; g < GROUPS_A_WORD; g++, tables += HALF) {
+                short_sums = _mm512_add_epi16(short_sums, _mm512_permutexvar_epi16(bits, _mm512_load_si512(tables)));
+                bits = _mm512_srli_epi16(bits, FIVE);
+            }
+        }
+        left = _mm512_add_epi32(left, _mm512_cvtepu16_epi32(_mm512_castsi512_si256(short_sums)));
+        right = _mm512_add_epi32(right, _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(short_sums, 1)));
+    }
+    _mm512_storeu_si512(sums, from_total_avx512(left, total));
+    _mm512_storeu_si512(sums + 16, from_total_avx512(right, total));
 }
 
 AVX512 static uint32_t compare_avx512(const int32_t *sums, const int32_t *threshold)
@@ -520,13 +571,13 @@ static uint32_t compare_neon(const int32_t *sums, const int32_t *threshold)
 
 static const path_type PATHS[] = {
 #ifdef WITH_X86
-    {"avx512", has_avx512, signs_avx512, bytes_avx512, compare_avx512},
-    {"avx2", has_avx2, signs_avx2, bytes_avx2, compare_avx2},
+    {"avx512", has_avx512, signs_avx512, bytes_avx512, compare_avx512, tables_avx512, look_up_avx512},
+    {"avx2", has_avx2, signs_avx2, bytes_avx2, compare_avx2, NULL, NULL},
 #endif
 #ifdef WITH_NEON
-    {"neon", always, signs_neon, bytes_neon, compare_neon},
+    {"neon", always, signs_neon, bytes_neon, compare_neon, NULL, NULL},
 #endif
-    {"plain", always, signs_plain, bytes_plain, compare_plain},
+    {"plain", always, signs_plain, bytes_plain, compare_plain, NULL, NULL},
 };
 static const size_t PATH_COUNT = sizeof PATHS / sizeof *PATHS;
 

@@ -53,8 +53,16 @@ static void pack_unit(layer_type *layer, size_t unit, const uint8_t *row)
     }
 }
 
+/* Bits 15 w .. 15 w + 14 of every unit's row, for what is looked up. */
+static void pack_fifteens(layer_type *layer, size_t unit, const uint8_t *row)
+{
+    uint16_t *words = layer->fifteens + unit / HALF * layer->words * HALF + unit % HALF;
+    for (size_t i = 0; i < layer->features; i++)
+        words[i / FIFTEEN * HALF] |= (uint16_t)((row[i / 8] >> i % 8 & 1) << i % FIFTEEN);
+}
+
 /* Weights are `units` rows of ceil(features / 8) bytes; thresholds, int32, and flipped, bytes, `[tables][units]`. */
-static int make_layer(layer_type *layer, int bytes, size_t features, size_t units, const uint8_t *weight, size_t tables,
+static int make_layer(layer_type *layer, const path_type *path, int bytes, size_t features, size_t units, const uint8_t *weight, size_t tables,
                       const uint8_t *threshold, const uint8_t *flipped)
 {
     layer->tables = tables;
@@ -65,6 +73,14 @@ static int make_layer(layer_type *layer, int bytes, size_t features, size_t unit
         return 0;
     for (size_t unit = 0; unit < units; unit++)
         pack_unit(layer, unit, weight + unit * ceil_divide(features, 8));
+    if (bytes && path->look_up && features <= LOOKUP_LIMIT) {
+        layer->words = ceil_divide(features, FIFTEEN);
+        layer->fifteens = allocate(layer->halves * layer->words * HALF, sizeof *layer->fifteens);
+        if (!layer->fifteens)
+            return 0;
+        for (size_t unit = 0; unit < units; unit++)
+            pack_fifteens(layer, unit, weight + unit * ceil_divide(features, 8));
+    }
     for (size_t table = 0; table < tables; table++) {
         int32_t *row = layer->threshold + table * layer->halves * HALF;
         for (size_t unit = 0; unit < layer->halves * HALF; unit++)
@@ -82,6 +98,7 @@ static void release_chain(chain_type *chain)
 {
     for (size_t i = 0; chain->layers && i < chain->count; i++) {
         release(chain->layers[i].weight);
+        release(chain->layers[i].fifteens);
         release(chain->layers[i].threshold);
         release(chain->layers[i].flipped);
     }
@@ -127,6 +144,15 @@ static void write_bits(const path_type *path, const layer_type *layer, size_t ta
     }
 }
 
+static void write_half(const path_type *path, const layer_type *layer, size_t table, size_t half, const int32_t *sums,
+                       size_t count, uint64_t *rows_out, int32_t *output)
+{
+    if (layer->tables)
+        write_bits(path, layer, table, half, sums, count, rows_out);
+    else
+        write_sums(layer, half, sums, count, output);
+}
+
 /* Half a block of units for all samples: bits to `rows_out`, or sums to `output` in the last layer. */
 static void run_half(const path_type *path, const layer_type *layer, size_t table, size_t half, const uint64_t *rows,
                      size_t count, uint64_t *rows_out, int32_t *output)
@@ -137,10 +163,23 @@ static void run_half(const path_type *path, const layer_type *layer, size_t tabl
     for (size_t n = 0; n < count; n += TILE) {
         const size_t tile = count - n < TILE ? count - n : TILE;
         product(layer, weight, rows + n * layer->stride, tile, sums);
-        if (layer->tables)
-            write_bits(path, layer, table, half, sums, tile, rows_out + n * layer->blocks);
-        else
-            write_sums(layer, half, sums, tile, output + n * layer->units);
+        write_half(path, layer, table, half, sums, tile, rows_out + n * layer->blocks, output + n * layer->units);
+    }
+}
+
+/* A thread's part of a layer of bytes for a single sample, by sums that are looked up. */
+static void look_up_halves(const path_type *path, const layer_type *layer, size_t table, size_t half, size_t end,
+                           const uint8_t *input, uint64_t *row_out, int32_t *output)
+{
+    uint16_t space[(LOOKUP_LIMIT / FIVE + 1) * HALF], *tables = space;
+    int32_t sums[HALF], total = 0;
+    tables += (64 - (uintptr_t)tables % 64) % 64 / sizeof *tables;
+    path->tables(layer, input, tables);
+    for (size_t i = 0; i < layer->features; i++)
+        total += input[i];
+    for (; half < end; half++) {
+        path->look_up(layer, layer->fifteens + half * layer->words * HALF, tables, total, sums);
+        write_half(path, layer, table, half, sums, 1, row_out, output);
     }
 }
 
@@ -148,16 +187,22 @@ static void run_half(const path_type *path, const layer_type *layer, size_t tabl
 static void run_layers(pass_type pass, const uint8_t *input, size_t count, int32_t *output, size_t part, size_t parts)
 {
     const chain_type *chain = pass.chain;
-    if (part == 0)
+    const int looked_up = count == 1 && chain->layers->fifteens;
+    if (part == 0 && !looked_up)
         load_rows(chain->layers, input, count, pass.front);
     for (size_t i = 0; i < chain->count; i++) {
         const layer_type *layer = chain->layers + i;
-        if (parts > 1) {
-            PRAGMA(omp barrier)
-        }
-        for (size_t b = layer->blocks * part / parts; b < layer->blocks * (part + 1) / parts; b++)
-            for (size_t half = 2 * b; half < 2 * b + 2 && half < layer->halves; half++)
+        const size_t start = 2 * (layer->blocks * part / parts), stop = 2 * (layer->blocks * (part + 1) / parts);
+        const size_t end = stop < layer->halves ? stop : layer->halves;
+        if (i == 0 && looked_up)
+            look_up_halves(chain->path, layer, pass.table, start, end, input, pass.back, output);
+        else {
+            if (parts > 1) {
+                PRAGMA(omp barrier)
+            }
+            for (size_t half = start; half < end; half++)
                 run_half(chain->path, layer, pass.table, half, pass.front, count, pass.back, output);
+        }
         uint64_t *rows = pass.front;
         pass.front = pass.back;
         pass.back = rows;
@@ -302,7 +347,7 @@ static int add_layer(ChainObject *self, PyObject *item, int bytes, size_t featur
              expect_length("thresholds", &threshold, (size_t)tables * (size_t)units, 4) &&
              expect_length("flips", &flipped, (size_t)tables * (size_t)units, 1)) {
         self->tables = (size_t)tables > self->tables ? (size_t)tables : self->tables;
-        made = make_layer(self->chain.layers + self->chain.count++, bytes, features, (size_t)units, weight.buf,
+        made = make_layer(self->chain.layers + self->chain.count++, self->chain.path, bytes, features, (size_t)units, weight.buf,
                           (size_t)tables, threshold.buf, flipped.buf);
         if (!made)
             PyErr_NoMemory();
