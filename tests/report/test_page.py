@@ -12,7 +12,8 @@ import pytest
 from metaplastic.cli import main
 from metaplastic.experiments import STUDIES, claim
 from metaplastic.report import paper_figures, paper_report, read_studies
-from metaplastic.report.page import Shown, page
+from metaplastic.report.page import Shown
+from metaplastic.report.paper_page import paper_page
 
 from .conftest import PANELS
 
@@ -136,7 +137,7 @@ def test_what_is_written_on_the_page_is_escaped(studies):
     (study,) = read_studies([studies / "fig6ab"])
     hostile = "<script>alert('1')</script> & \"more\""
     shown = Shown("key", hostile, "<svg></svg>", "<svg></svg>", [[hostile], [hostile]], (hostile,))
-    text = page([(study, [shown])])
+    text = paper_page([(study, [shown])])
     assert "<script" not in text
     assert html.escape(hostile) in text
     Tree(text)

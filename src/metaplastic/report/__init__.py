@@ -3,8 +3,8 @@
 from metaplastic.report.consolidation import consolidation_curves
 from metaplastic.report.figures import Band, accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, Group, Run, compare, compare_each
+from metaplastic.report.page_figure import PageFigure
 from metaplastic.report.paper import paper_figures
-from metaplastic.report.paper_figure import PaperFigure
 from metaplastic.report.paper_report import paper_report
 from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
@@ -19,8 +19,8 @@ __all__ = [
     "Band",
     "Comparison",
     "Group",
+    "PageFigure",
     "PanelRecord",
-    "PaperFigure",
     "Run",
     "StudyRecord",
     "accuracy_curves",

@@ -88,6 +88,23 @@ def duration(seconds: int | float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in list(counts.items())[first : first + 2])
 
 
+def said_commit(commit: str) -> str:
+    """Say a commit.
+
+    Args:
+        commit: As of `Origin.commit`.
+
+    Returns:
+        Its first letters.
+
+    Example:
+        >>> said_commit("0123456789abcdef+"), said_commit("")
+        ('0123456789 with changes', 'not recorded')
+    """
+    changed = " with changes" if commit.endswith("+") else ""
+    return f"{commit[:10].rstrip('+')}{changed}" if commit else "not recorded"
+
+
 def _listed(origins: Sequence[Origin], most: int = 3) -> str:
     shown = [str(origin.folder) for origin in origins[:most]]
     return ", ".join(shown) + (f" and {len(origins) - most} more" if len(origins) > most else "")
