@@ -12,6 +12,7 @@ Table = list[list[str]]
 """A header, then rows, all of one length."""
 
 _OPEN_ROWS = 12  # longer tables are folded
+_OPEN_COMMANDS = 3  # more are folded
 _NUMBER = re.compile(r"[-+\u2212]?\d[\d,.]*(e[-+]?\d+)?( [kMG]?B)?( \u00b1 .+)?|-")
 
 
@@ -46,8 +47,8 @@ class Section:
         title: What it is about.
         claim: What it is to show; empty where nothing is claimed.
         facts: Where its numbers came from, name to short value.
-        commands: What is shown in whole lines below the facts, name to commands.
-        remarks: The same in words, name to text.
+        remarks: What is shown in whole lines below the facts, name to text.
+        commands: The same, name to commands.
         cautions: What to be careful about, sentences without their full stop.
         shown: Its figures.
     """
@@ -57,8 +58,8 @@ class Section:
     title: str
     claim: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
-    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     cautions: Sequence[str] = ()
     shown: Sequence[Shown] = ()
 
@@ -117,11 +118,18 @@ def _section(section: Section) -> str:
 
 def _facts(section: Section) -> str:
     cells = [f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in section.facts.items()]
-    whole = {name: "<br>".join(map(command, lines)) for name, lines in section.commands.items()}
-    whole |= {name: text(words) for name, words in section.remarks.items()}
-    cells += [
-        f'<div class="full"><dt>{text(name)}</dt><dd>{value}</dd></div>' for name, value in whole.items() if value
-    ]
+    cells += [_line(name, text(words)) for name, words in section.remarks.items() if words]
+    commands = [_line(name, "<br>".join(map(command, lines))) for name, lines in section.commands.items()]
+    if len(commands) <= _OPEN_COMMANDS:
+        return _list(cells + commands)
+    return f'{_list(cells)}\n<details class="more"><summary>Commands</summary>{_list(commands)}</details>'
+
+
+def _line(name: str, value: str) -> str:
+    return f'<div class="full"><dt>{text(name)}</dt><dd>{value}</dd></div>'
+
+
+def _list(cells: Sequence[str]) -> str:
     return f'<dl class="facts">{"".join(cells)}</dl>' if cells else ""
 
 

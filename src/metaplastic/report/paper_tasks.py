@@ -40,7 +40,7 @@ def _numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
 
 def _curves(comparison: Comparison, end: str) -> PageFigure:
     header = ["panel", "after", *comparison.tests]
-    body = [row for group in comparison.groups for row in _stages(group)]
+    body = [row for group in comparison.groups for row in stage_rows(group)]
     return PageFigure(
         f"curves{end}",
         "Accuracy on each test while the tasks are learned",
@@ -51,8 +51,16 @@ def _curves(comparison: Comparison, end: str) -> PageFigure:
     )
 
 
-def _stages(group: Group, most: int = 10) -> Table:
-    """Accuracy after each stage; after some of them where there are many, the last included."""
+def stage_rows(group: Group, most: int = 10) -> Table:
+    """Write accuracy after each stage, mean over the seeds.
+
+    Args:
+        group: Runs that differ only in the seed.
+        most: Number of stages that are shown at most, the last included.
+
+    Returns:
+        Rows of label, what was learned, and accuracies in per cent.
+    """
     accuracy = np.mean([run.matrix.accuracy for run in group.runs], axis=0)
     tests = group.first.matrix.tests
     names = [" and ".join(tests[test] for test in trained) for trained in group.first.matrix.trained_on]
