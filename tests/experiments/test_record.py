@@ -297,3 +297,16 @@ def test_a_complete_run_without_its_checkpoint_is_left_alone(small, tmp_path):
     with pytest.raises(ValueError, match=r"got none beside a complete run: there is nothing to go on with"):
         resume(tmp_path / "run", progress=False)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_memory_that_a_method_keeps_is_recorded_at_every_task_end(small, tmp_path):
+    penalised = replace(small, method=Method.EWC, penalty=Penalty(strength=1.0, fisher_samples=10))
+    plain, held = (run(config, tmp_path / config.method.value, progress=False) for config in (small, penalised))
+    first, last = (line["memory"] for line in plain.metrics if line["event"] == "task")
+    weights = 4 * (64 * 16 + 16 * 10)
+    assert first["hidden_weights"] == last["hidden_weights"] == weights
+    assert last["optimizer"] > 2 * weights
+    assert last["learner"] == 0
+    # The terms of EWC are one quadratic form: two numbers per weight, however many tasks.
+    kept = [line["memory"]["learner"] for line in held.metrics if line["event"] == "task"]
+    assert kept[0] == kept[1] >= 2 * weights

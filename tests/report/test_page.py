@@ -3,45 +3,17 @@
 import html
 import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 
 import pytest
 
 from metaplastic.cli import main
 from metaplastic.experiments import STUDIES, claim
 from metaplastic.report import paper_figures, paper_report, read_studies
-from metaplastic.report.page import Shown, page
+from metaplastic.report.page import Shown
+from metaplastic.report.paper_page import paper_page
 
 from .conftest import PANELS
-
-VOID = {"meta", "link", "br"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-class Tree(HTMLParser):
-    """Elements of a page with their attributes; fails where they are not closed in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.words = [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
+from .looking import Tree, looked_at
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +108,7 @@ def test_what_is_written_on_the_page_is_escaped(studies):
     (study,) = read_studies([studies / "fig6ab"])
     hostile = "<script>alert('1')</script> & \"more\""
     shown = Shown("key", hostile, "<svg></svg>", "<svg></svg>", [[hostile], [hostile]], (hostile,))
-    text = page([(study, [shown])])
+    text = paper_page([(study, [shown])])
     assert "<script" not in text
     assert html.escape(hostile) in text
     Tree(text)
@@ -156,28 +128,5 @@ def test_one_command_writes_the_page(studies, tmp_path, capsys):
 
 
 def test_the_page_fits_narrow_and_wide_windows_without_an_error(text, tmp_path):
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
-    frames = "".join(
-        f'<iframe width="{width}" height="900" srcdoc="{html.escape(text)}"></iframe>' for width in (400, 1400)
-    )
-    measure = (
-        "onload = () => { document.title = [...document.querySelectorAll('iframe')]"
-        ".map(frame => frame.contentDocument.documentElement.scrollWidth).join() }"
-    )
-    around = tmp_path / "windows.html"
-    around.write_text(f"<!doctype html><title>not measured</title><script>{measure}</script>{frames}")
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        f"--user-data-dir={tmp_path / 'browser'}",
-    ]
-    options += ["--enable-logging=stderr", "--window-size=1900,950", f"--screenshot={tmp_path / 'windows.png'}"]
-    command = [browser, *options, "--dump-dom", around.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert "CONSOLE" not in done.stderr
-    (widths,) = re.findall(r"<title>(.*?)</title>", done.stdout[:500])
-    assert widths == "400,1400"
+    for seen in looked_at(text, tmp_path):
+        assert seen["needs"] == seen["width"]

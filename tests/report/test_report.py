@@ -92,9 +92,9 @@ def test_bars_are_the_final_accuracies(runs):
 
 
 @pytest.mark.parametrize("kind", ["runs", "stream"])
-def test_a_report_is_two_pictures_and_a_table(kind, request, tmp_path):
+def test_a_report_is_two_pictures_a_table_and_a_page(kind, request, tmp_path):
     paths = report([request.getfixturevalue(kind)], tmp_path / "out")
-    assert [path.name for path in paths] == ["accuracy-curves.png", "final-accuracy.png", "report.md"]
+    assert [path.name for path in paths] == ["accuracy-curves.png", "final-accuracy.png", "report.md", "report.html"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[:2])
     assert paths[2].read_text().startswith("**")
 

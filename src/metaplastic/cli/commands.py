@@ -68,12 +68,15 @@ def list_experiments(words: list[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
-    """Table and pictures of runs; runs that differ only in their seed are put together."""
+    """Table, pictures and a page of runs; runs that differ only in their seed are put together."""
 
     folders: Positional[tuple[Path, ...]] = ()
     """Folders of runs, or folders that hold them."""
     out: Path = Path()
-    """Folder for the pictures."""
+    """Folder for pictures, table and page."""
+    against: str | None = None
+    """Label of the group that the others are tested against on the page, as the page names it; by default the plain
+    network."""
     paper: bool = False
     """Draw the figures of the paper, all on one page that needs no network; the folders are those of studies, and
     LABEL=FOLDER where two are of one study and size."""
@@ -97,7 +100,7 @@ def report(words: list[str]) -> None:
         for path in paper_report(options.folders, options.out):
             print(path)
         return
-    show(options.folders, options.out)
+    show(options.folders, options.out, options.against)
 
 
 @dataclasses.dataclass(frozen=True)

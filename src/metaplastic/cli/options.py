@@ -18,7 +18,7 @@ Binary neural networks that keep what they learned.
   run STUDY [--size paper]     run all panels of a figure or table of the paper, or one as STUDY/PANEL
   run --from FILE [...]        run a configuration of your own, e.g. the config.json of an earlier run
   run --resume FOLDER          go on with a run that was stopped
-  report FOLDER...             table and pictures of runs
+  report FOLDER...             table, pictures and a page of runs
   report --paper FOLDER...     the paper's figures from studies, as one page
   bench                        how fast this machine trains, beside the published code and the machine's limits
   bench-packed                 how fast packed networks predict here, beside torch and onnxruntime
@@ -96,19 +96,20 @@ def resumable() -> Iterator[None]:
         fail(str(error))
 
 
-def show(folders: Sequence[Path], pictures: Path | None = None) -> None:
-    """Print a table for every set of runs on the same tests, and draw runs on one set where pictures are asked for.
+def show(folders: Sequence[Path], pictures: Path | None = None, against: str | None = None) -> None:
+    """Print a table for every set of runs on the same tests, and draw them where pictures are asked for.
 
     Args:
         folders: Folders of runs or of studies.
-        pictures: Folder for the pictures; None draws none.
+        pictures: Folder for the pictures and the page; None draws none.
+        against: Label of the group that the others are tested against on the page.
     """
     from rich.console import Console
 
     from metaplastic.report import compare_each, report, table
 
     console = Console()
-    written = report(folders, pictures) if pictures else folders
+    written = report(folders, pictures, against) if pictures else folders
     for comparison in compare_each(folders):
         console.print(table(comparison))
     for path in written:

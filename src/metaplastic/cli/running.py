@@ -21,6 +21,8 @@ class ResumeOptions:
     """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
     quiet: bool = False
     """Show no progress bar."""
+    log: tuple[str, ...] = ()
+    """Follow the run with tensorboard or wandb, beside the record."""
 
 
 def run(words: list[str]) -> None:
@@ -43,7 +45,7 @@ def run(words: list[str]) -> None:
     options = parse(*_run_options(config, words, command))
     from metaplastic.experiments import new_folder, run, run_seeds
 
-    how = {"data_dir": options.data_dir, "progress": shown(options.quiet)}
+    how = {"data_dir": options.data_dir, "progress": shown(options.quiet), "loggers": options.log}
     with resumable():
         if options.seeds:
             folder = options.out or new_folder(options.config.name)
@@ -58,7 +60,7 @@ def _resume(words: list[str]) -> None:
     from metaplastic.experiments import resume
 
     with resumable():
-        result = resume(options.resume, data_dir=options.data_dir, progress=shown(options.quiet))
+        result = resume(options.resume, data_dir=options.data_dir, progress=shown(options.quiet), loggers=options.log)
     show([result.folder or Path()])
 
 
@@ -149,6 +151,8 @@ def _run_options(config: "Config", words: list[str], command: str) -> tuple[type
         """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
         quiet: bool = False
         """Show no progress bar."""
+        log: tuple[str, ...] = ()
+        """Follow the run with tensorboard or wandb, beside the record."""
 
     return RunOptions, [_own_name(word) for word in words], command, RunOptions(config)
 

@@ -17,6 +17,7 @@ from metaplastic.evaluation.hidden_weights import (
     magnitude_range,
 )
 from metaplastic.evaluation.interval import mean_interval, student_quantile
+from metaplastic.evaluation.memory import Memory, training_memory
 from metaplastic.evaluation.paired_test import PairedTest, paired_permutation_test
 from metaplastic.evaluation.published_quadratics import high_dimensional_quadratic, two_dimensional_quadratic
 from metaplastic.evaluation.quadratic import (
@@ -43,6 +44,7 @@ __all__ = [
     "Descent",
     "LayerDivergence",
     "MagnitudeHistogram",
+    "Memory",
     "Metric",
     "PairedTest",
     "QuadraticExperiment",
@@ -76,5 +78,6 @@ __all__ = [
     "switch_signs",
     "switched",
     "switching_cost",
+    "training_memory",
     "two_dimensional_quadratic",
 ]

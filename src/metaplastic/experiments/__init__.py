@@ -4,6 +4,7 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.demo import demo_configs, run_demo
 from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.loggers import Followed, Logger, scalars
 from metaplastic.experiments.packing import pack_run
 from metaplastic.experiments.presets.registry import PRESETS, STUDIES, claim, description, preset, study
 from metaplastic.experiments.probing import SwitchingPanel
@@ -11,12 +12,16 @@ from metaplastic.experiments.record import Record, read_config
 from metaplastic.experiments.run import Result, new_folder, resume, run, train
 from metaplastic.experiments.stack import Stack, can_stack, run_seeds
 from metaplastic.experiments.study import Panel, QuadraticPanel, Size, Study, TrainingPanel, run_study
+from metaplastic.experiments.tensorboard_logger import TensorBoardLogger
+from metaplastic.experiments.wandb_logger import WandbLogger
 
 __all__ = [
     "PRESETS",
     "STUDIES",
     "Config",
+    "Followed",
     "Interrupted",
+    "Logger",
     "Panel",
     "QuadraticPanel",
     "Record",
@@ -25,7 +30,9 @@ __all__ = [
     "Stack",
     "Study",
     "SwitchingPanel",
+    "TensorBoardLogger",
     "TrainingPanel",
+    "WandbLogger",
     "can_stack",
     "claim",
     "demo_configs",
@@ -40,6 +47,7 @@ __all__ = [
     "run_demo",
     "run_seeds",
     "run_study",
+    "scalars",
     "study",
     "to_json",
     "train",

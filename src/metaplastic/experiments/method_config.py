@@ -134,3 +134,19 @@ _FIELDS: dict[str, tuple[Method, ...]] = {
     "learner": (Method.PLUGIN,),
 }
 """The methods that each field of a penalty belongs to."""
+
+
+def penalty_fields(method: Method) -> set[str]:
+    """Name the fields of a penalty that a method has.
+
+    Args:
+        method: The method.
+
+    Returns:
+        Names of fields; those of other methods are left alone.
+
+    Example:
+        >>> sorted(penalty_fields(Method.SYNAPTIC_INTELLIGENCE)), penalty_fields(Method.JOINT)
+        (['damping', 'path', 'strength', 'weights'], set())
+    """
+    return {name for name, methods in _FIELDS.items() if method in methods}

@@ -1,7 +1,7 @@
 """The record of a run: a folder of files that anyone can read, each of them whole at any moment."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class Record:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = _read_config(folder)
+        self.tell: Callable[[Line], None] = lambda line: None
+        """Called with every line that is added to the metrics, after it is written."""
 
     @staticmethod
     def create(folder: Path, config: Config) -> "Record":
@@ -93,6 +95,7 @@ class Record:
         """
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+        self.tell(line)
 
     def metrics(self) -> list[Line]:
         """Read the metrics.

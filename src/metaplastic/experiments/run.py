@@ -2,7 +2,8 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from metaplastic.experiments.build import (
 )
 from metaplastic.experiments.carry_out import begin, carry_out
 from metaplastic.experiments.config import Config
+from metaplastic.experiments.config_json import to_json
+from metaplastic.experiments.loggers import Logger, MakeLogger, find_loggers, following
 from metaplastic.experiments.progress import TrainingProgress
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.trial import Line, Trial
@@ -69,6 +72,7 @@ def train(
     engine: Engine | str | None = None,
     precision: Precision | str | None = None,
     progress: bool | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Result:
     """Train a network on a scenario and test it after every task, without writing anything.
 
@@ -86,6 +90,7 @@ def train(
         precision: How the fast engine multiplies gradients, `exact` in float32 or `fast` in bfloat16; None leaves it to
             the processor.
         progress: Whether to show a progress bar; None shows it on a terminal.
+        loggers: What is given every line of the metrics as it is measured, e.g. `TensorBoardLogger(folder)`.
 
     Returns:
         Accuracy matrix, network and metrics.
@@ -105,16 +110,28 @@ def train(
     trial = Trial(network, scenario, optimizer, learner, schedule, evaluate_epochs=evaluate_epochs)
     engine = None if engine is None else choose(Engine, engine)
     precision = None if precision is None else choose(Precision, precision)
-    with trial.accelerated(engine, precision), TrainingProgress(trial, scenario.name, progress) as bar:
+    with (
+        trial.accelerated(engine, precision),
+        following(trial, loggers, scenario.name, {}) as followers,
+        TrainingProgress(trial, scenario.name, progress) as bar,
+    ):
         lines = [trial.begin()]
+        followers.log(lines[0])
         for event, line in trial.run():
             bar.show(event, line)
-            lines += [line] if line else []
+            if line:
+                lines.append(line)
+                followers.log(line)
     return Result(trial.matrix, network, tuple(lines))
 
 
 def run(
-    config: Config, folder: Path | None = None, *, data_dir: Path | None = None, progress: bool | None = None
+    config: Config,
+    folder: Path | None = None,
+    *,
+    data_dir: Path | None = None,
+    progress: bool | None = None,
+    loggers: Sequence[str | MakeLogger] = (),
 ) -> Result:
     """Carry out an experiment and keep its record.
 
@@ -124,43 +141,80 @@ def run(
             seed.
         data_dir: Where the data lie; None looks where `load` looks.
         progress: Whether to show a progress bar; None shows it on a terminal.
+        loggers: What follows the run beside its record: `"tensorboard"`, `"wandb"`, or what makes a logger for the
+            folder of the record.
 
     Returns:
         Accuracy matrix, network, metrics and folder.
 
     Raises:
+        ImportError: When the package of a logger is not installed.
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
+    makers = find_loggers(loggers)
     with computing(config.running.threads):
         trial = make_trial(config, data_dir)
         with trial.accelerated(config.running.engine, config.running.precision) as chosen:
             record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
-            begin([trial], [record], chosen.as_json())
-            return _carry_out(trial, record, progress)
+            with followed_records([trial], [record], makers):
+                begin([trial], [record], chosen.as_json())
+                return _carry_out(trial, record, progress)
 
 
-def resume(folder: Path, *, data_dir: Path | None = None, progress: bool | None = None) -> Result:
+def resume(
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    progress: bool | None = None,
+    loggers: Sequence[str | MakeLogger] = (),
+) -> Result:
     """Go on with a run from its last checkpoint; it ends with the same bits as a run that was never stopped.
 
     Args:
         folder: Folder of the run.
         data_dir: Where the data lie; None looks where `load` looks.
         progress: Whether to show a progress bar; None shows it on a terminal.
+        loggers: As in `run`.
 
     Returns:
         Accuracy matrix, network, metrics and folder. For a complete run they are what its record holds.
 
     Raises:
         ValueError: When the folder holds no run, or one that cannot be gone on with.
+        ImportError: When the package of a logger is not installed.
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
-    record = Record(folder)
+    record, makers = Record(folder), find_loggers(loggers)
     with computing(record.config.running.threads):
         trial, running = make_trial(record.config, data_dir), record.config.running
         with trial.accelerated(running.engine, running.precision) as chosen:
-            if not record.load_checkpoint(trial):
-                begin([trial], [record], chosen.as_json())
-            return _carry_out(trial, record, progress)
+            found = record.load_checkpoint(trial)
+            with followed_records([trial], [record], makers):
+                if not found:
+                    begin([trial], [record], chosen.as_json())
+                return _carry_out(trial, record, progress)
+
+
+@contextlib.contextmanager
+def followed_records(
+    trials: Sequence[Trial], records: Sequence[Record], makers: Sequence[MakeLogger]
+) -> Iterator[None]:
+    """Let loggers follow records for a while, each its own.
+
+    Args:
+        trials: The trainings.
+        records: Their records.
+        makers: What makes the loggers of a record.
+
+    Yields:
+        Nothing.
+    """
+    with contextlib.ExitStack() as open_ones:
+        for trial, record in zip(trials, records, strict=True):
+            name, config = f"{record.config.name}, seed {record.config.seed}", json.loads(to_json(record.config))
+            loggers = [make(record.folder) for make in makers]
+            record.tell = open_ones.enter_context(following(trial, loggers, name, config)).log
+        yield
 
 
 @contextlib.contextmanager

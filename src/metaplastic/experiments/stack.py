@@ -4,13 +4,15 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from metaplastic.experiments.build import build_optimizer
 from metaplastic.experiments.carry_out import Happening, begin, carry_out
 from metaplastic.experiments.config import Config, Family
+from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.record import Record
-from metaplastic.experiments.run import Result, computing, make_trial, resume, run
+from metaplastic.experiments.run import Result, computing, followed_records, make_trial, resume, run
 from metaplastic.experiments.scenario_config import Split
 from metaplastic.experiments.trial import Line
 from metaplastic.learners import Event, Moment, NonFiniteLossError, accelerated, learn
@@ -125,6 +127,7 @@ def run_seeds(
     stack: bool | None = None,
     data_dir: Path | None = None,
     progress: bool | None = None,
+    loggers: Sequence[str | MakeLogger] = (),
 ) -> list[Result]:
     """Carry out an experiment for several seeds, each with a record of its own.
 
@@ -135,15 +138,18 @@ def run_seeds(
         stack: Whether to train those that are not there yet as one stack of networks; None does so where it is faster.
         data_dir: Where the data lie; None looks where `load` looks.
         progress: Whether to show a progress bar; None shows it on a terminal.
+        loggers: As in `run`; every seed has its own.
 
     Returns:
         A result per seed, in their order.
 
     Raises:
         ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
+        ImportError: When the package of a logger is not installed.
         NonFiniteLossError: When a training diverged; all others were carried out before.
     """
     require_seeds(seeds)
+    makers = find_loggers(loggers)
     places = {seed: folder / f"seed{seed}" for seed in seeds}
     fresh = [seed for seed in seeds if not (places[seed] / "config.json").exists()]
     for seed in set(seeds) - set(fresh):
@@ -152,14 +158,16 @@ def run_seeds(
         stack = can_stack(config) and max(config.network.hidden, default=0) <= WIDEST
     results: dict[int, Result] = {}
     if stack and len(fresh) > 1:
-        results |= _run_stack([replace(config, seed=seed) for seed in fresh], folder, places, data_dir, progress)
+        together = [replace(config, seed=seed) for seed in fresh]
+        results |= _run_stack(together, folder, places, data_dir, progress, makers)
     diverged: NonFiniteLossError | None = None
+    how: dict[str, Any] = {"data_dir": data_dir, "progress": progress, "loggers": makers}
     for seed in (seed for seed in seeds if seed not in results):
         try:
             if seed in fresh:
-                results[seed] = run(replace(config, seed=seed), places[seed], data_dir=data_dir, progress=progress)
+                results[seed] = run(replace(config, seed=seed), places[seed], **how)
             else:
-                results[seed] = resume(places[seed], data_dir=data_dir, progress=progress)
+                results[seed] = resume(places[seed], **how)
         except NonFiniteLossError as error:
             diverged = error
     if diverged is not None:
@@ -223,22 +231,28 @@ def _record(config: Config, seed: int, place: Path) -> Record:
 
 
 def _run_stack(
-    configs: list[Config], folder: Path, places: dict[int, Path], data_dir: Path | None, progress: bool | None
+    configs: list[Config],
+    folder: Path,
+    places: dict[int, Path],
+    data_dir: Path | None,
+    progress: bool | None,
+    makers: Sequence[MakeLogger],
 ) -> dict[int, Result]:
     with computing(configs[0].running.threads):
         stack = Stack(configs, data_dir)
         with stack.accelerated() as chosen:
             records = [Record.create(places[config.seed], config) for config in configs]
-            begin(stack.trials, records, chosen)
-            carry_out(
-                stack.run(),
-                stack.trials,
-                records,
-                title=f"{configs[0].name}, {len(configs)} seeds at once",
-                again=f"the same command with --out {folder}",
-                before_checkpoint=stack.share_state,
-                progress=progress,
-            )
+            with followed_records(stack.trials, records, makers):
+                begin(stack.trials, records, chosen)
+                carry_out(
+                    stack.run(),
+                    stack.trials,
+                    records,
+                    title=f"{configs[0].name}, {len(configs)} seeds at once",
+                    again=f"the same command with --out {folder}",
+                    before_checkpoint=stack.share_state,
+                    progress=progress,
+                )
     return {
         record.config.seed: Result(trial.matrix, trial.network, tuple(record.metrics()), record.folder)
         for trial, record in zip(stack.trials, records, strict=True)

@@ -15,6 +15,7 @@ from metaplastic.evaluation import (
     hidden_weight_histogram,
     layer_report,
     magnitude_range,
+    training_memory,
 )
 from metaplastic.hidden_weight import hidden_weights
 from metaplastic.learners import (
@@ -232,7 +233,9 @@ class Trial:
             histogram = hidden_weight_histogram(hidden[name], range=magnitude_range(hidden[name]))
             layers[name] = layer | {"histogram": histogram.as_json()}
         self.signs = self._signs()
-        return {"event": "task", "task": event.task, "name": task.name, "correct": correct, "layers": layers}
+        memory = training_memory(self.network, self.optimizer, self.learner.state()).as_json()
+        line = {"event": "task", "task": event.task, "name": task.name, "correct": correct}
+        return line | {"layers": layers, "memory": memory}
 
     def _count(self) -> list[int]:
         return count_correct(self.network, self.scenario, batch_size=self.test_batch)

@@ -3,11 +3,13 @@
 from metaplastic.report.consolidation import consolidation_curves
 from metaplastic.report.figures import Band, accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, Group, Run, compare, compare_each
+from metaplastic.report.heat_map import accuracy_heat_map
+from metaplastic.report.page_figure import PageFigure
 from metaplastic.report.paper import paper_figures
-from metaplastic.report.paper_figure import PaperFigure
 from metaplastic.report.paper_report import paper_report
 from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
+from metaplastic.report.runs_page import run_figures, runs_page
 from metaplastic.report.seed_means import divergence_means, sign_switch_means
 from metaplastic.report.studies import PanelRecord, StudyRecord, read_studies
 from metaplastic.report.style import write_png
@@ -19,11 +21,12 @@ __all__ = [
     "Band",
     "Comparison",
     "Group",
+    "PageFigure",
     "PanelRecord",
-    "PaperFigure",
     "Run",
     "StudyRecord",
     "accuracy_curves",
+    "accuracy_heat_map",
     "compare",
     "compare_each",
     "consolidation_curves",
@@ -37,6 +40,8 @@ __all__ = [
     "quadratic_path",
     "read_studies",
     "report",
+    "run_figures",
+    "runs_page",
     "sign_switch_curves",
     "sign_switch_means",
     "stream_curves",

@@ -83,7 +83,7 @@ def final_bars(comparison: Comparison) -> "Figure":
     with look():
         from matplotlib.lines import Line2D
 
-        labels = [_wrapped(group.label, 26) for group in groups]
+        labels = [wrapped(group.label) for group in groups]
         across = max(0.3 * (len(groups) + 1), 0.9)  # of the bars of a test, and of its name
         width = min(max(2.6, across * len(places)), 11.0)
         longest = [line for label in labels for line in label.split("\n")]
@@ -99,7 +99,7 @@ def final_bars(comparison: Comparison) -> "Figure":
             _draw_chance(panel, level)
             handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
         names = [*tests, "mean over\nthe tasks"][: len(places)]
-        panel.set_xticks(places, [_wrapped(name, 12) for name in names])
+        panel.set_xticks(places, [wrapped(name, 12) for name in names])
         panel.tick_params(axis="x", length=0)
         panel.set_xlim(places[0] - 0.6, places[-1] + 0.6)
         percent_axis(panel)
@@ -110,7 +110,7 @@ def final_bars(comparison: Comparison) -> "Figure":
 
 def _draw_group(panel: "Axes", group: Group, colours: list[Colour], level: float | None, band: Band) -> None:
     percent_axis(panel)
-    panel.set_title(_wrapped(group.label, 36), pad=14)
+    panel.set_title(wrapped(group.label, 36), pad=14)
     panel.set_xlabel("epochs" if len(group.first.matrix.trained_on[0]) == 1 else "epochs, each over all tasks")
     epochs, stages = group.first.config.epochs, group.first.stages
     if 1 < stages <= _MANY_STAGES:
@@ -238,7 +238,16 @@ def over_seeds(comparison: Comparison, middle: str, spread: str) -> str:
     return f"{middle.capitalize()}: mean of {count} seeds; {spread}."
 
 
-def _wrapped(text: str, width: int) -> str:
+def wrapped(text: str, width: int = 26) -> str:
+    """Break a label into lines.
+
+    Args:
+        text: The label.
+        width: Letters in a line at most; that of a legend by default.
+
+    Returns:
+        Its lines.
+    """
     return textwrap.fill(text, width)
 
 

@@ -177,7 +177,7 @@ class Comparison:
         few = [f"{group.label}: {len(group.runs)}" for group in complete if len(group.runs) < ENOUGH_SEEDS]
         said = [f"fewer than {ENOUGH_SEEDS} seeds ({'; '.join(few)}): differences may be chance"] if few else []
         recorded = {group.label: [text for run in group.runs for text in run.cautions] for group in self.groups}
-        said += [f"{label}: {text}" for label, texts in recorded.items() for text in dict.fromkeys(texts)]
+        said += [f"{label}: {text}" for label, texts in recorded.items() for text in _alike_once(texts)]
         said += [
             f"{group.label}: accuracy after {len(run.matrix.correct)} of {run.stages} stages; go on with it by "
             f"'metaplastic run --resume {run.folder}'"
@@ -186,6 +186,14 @@ class Comparison:
             if not run.complete
         ]
         return [*said, *self.remarks]
+
+
+def _alike_once(texts: Sequence[str]) -> list[str]:
+    """Keep the first of texts that differ in nothing but numbers, as the same caution of several seeds does."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault(re.sub(r"\d[\d.,]*", "#", text), text)
+    return list(found.values())
 
 
 def _tests(run: Run) -> str:

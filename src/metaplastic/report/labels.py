@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaplastic.experiments.config import Config
-from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.method_config import Method, penalty_fields
 
 METHOD, STRENGTH = "method", "optimizer.metaplasticity"
 
@@ -64,14 +64,47 @@ def labels(configs: Sequence[Config]) -> list[str]:
         ['affine', 'frozen, affine', 'no affine']
     """
     rows = [compared(config) for config in configs]
+    return _labels(rows, _differing(rows))
+
+
+def short_labels(configs: Sequence[Config]) -> list[str]:
+    """Name configurations by as little of what differs as tells them apart: the method, then m, then other fields.
+
+    Args:
+        configs: Configurations no two of which are equal in `compared`.
+
+    Returns:
+        One label each, in the same order; what else differs between them is said by `labels`.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> strong = replace(Config().optimizer, metaplasticity=(3.0,))
+        >>> labels([Config(), Config(optimizer=strong, epochs=9)])
+        ['m = 1.35, epochs = 5', 'm = 3, epochs = 9']
+        >>> short_labels([Config(), Config(optimizer=strong, epochs=9)])
+        ['m = 1.35', 'm = 3']
+    """
+    rows = [compared(config) for config in configs]
+    shown = _differing(rows)
+    tries = (_labels(rows, shown[:count]) for count in range(1, len(shown) + 1))
+    return next((found for found in tries if len(set(found)) == len(found)), _labels(rows, shown))
+
+
+def _differing(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Fields that differ, method and m first."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     differing = [name for name in names if any(row.get(name) != rows[0].get(name) for row in rows)]
-    shown = sorted(differing or (METHOD, STRENGTH), key=lambda name: (name != METHOD, name != STRENGTH))
+    return sorted(differing or (METHOD, STRENGTH), key=lambda name: (name != METHOD, name != STRENGTH))
+
+
+def _labels(rows: Sequence[dict[str, Any]], shown: Sequence[str]) -> list[str]:
     return [_label({name: row[name] for name in shown if _is_of(name, row)} or {METHOD: row[METHOD]}) for row in rows]
 
 
 def _is_of(name: str, row: dict[str, Any]) -> bool:
     """Whether a field says something of a configuration."""
+    if name.startswith("penalty.") and name.removeprefix("penalty.") not in penalty_fields(row[METHOD]):
+        return False
     return name in row and not (row[METHOD].closed_form and name.startswith(_UNUSED))
 
 

@@ -29,7 +29,7 @@ def narrow(figure: "Figure") -> None:
     inner = WIDTH - _LEFT - _RIGHT
     with look():
         heights = [min(panel.get_position().height * figure.get_figheight(), inner) for panel in panels]
-        head = _EDGE + _HEADING * _rewrap(title, 0.092)
+        head = _EDGE + _HEADING * _rewrap(title, 0.1)
         key = head + _LINE * _rewrap(remark, 0.068) + _EDGE
         top = key + sum(_KEY * _lines(legend) for legend in figure.legends)
         above = [_ABOVE + _PANEL_TITLE * _rewrap_title(panel, inner) for panel in panels]

@@ -21,6 +21,7 @@ class Origin:
         commit: Its commit, with a plus if files differed from it; empty outside a checkout.
         machine: Processor or graphics processor, in words.
         seconds: Time spent in training and testing; its share of it, for networks trained at once.
+        versions: Packages and their versions, of Python too.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class Origin:
     commit: str
     machine: str
     seconds: float
+    versions: tuple[tuple[str, str], ...] = ()
 
 
 def read_origins(folder: Path) -> list[Origin]:
@@ -44,7 +46,7 @@ def read_origins(folder: Path) -> list[Origin]:
         ValueError: When a record says nothing of where it came from.
     """
     inside = {path.parent for name in ("config.json", "quadratic.json") for path in folder.rglob(name)}
-    return [_read(place) for place in sorted(inside)]
+    return [read_origin(place) for place in sorted(inside)]
 
 
 def require_one_kind(origins: Iterable[Origin]) -> None:
@@ -88,12 +90,40 @@ def duration(seconds: int | float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in list(counts.items())[first : first + 2])
 
 
+def said_commit(commit: str) -> str:
+    """Say a commit.
+
+    Args:
+        commit: As of `Origin.commit`.
+
+    Returns:
+        Its first letters.
+
+    Example:
+        >>> said_commit("0123456789abcdef+"), said_commit("")
+        ('0123456789 with changes', 'not recorded')
+    """
+    changed = " with changes" if commit.endswith("+") else ""
+    return f"{commit[:10].rstrip('+')}{changed}" if commit else "not recorded"
+
+
 def _listed(origins: Sequence[Origin], most: int = 3) -> str:
     shown = [str(origin.folder) for origin in origins[:most]]
     return ", ".join(shown) + (f" and {len(origins) - most} more" if len(origins) > most else "")
 
 
-def _read(folder: Path) -> Origin:
+def read_origin(folder: Path) -> Origin:
+    """Read where a record came from.
+
+    Args:
+        folder: Its folder.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ValueError: When it says nothing of where it came from.
+    """
     path, config = folder / "environment.json", folder / "config.json"
     try:
         environment = json.loads(path.read_text())
@@ -109,6 +139,7 @@ def _read(folder: Path) -> Origin:
         environment.get("commit") or "",
         _machine(environment),
         _seconds(folder / "metrics.jsonl"),
+        tuple(environment.get("versions", {}).items()),
     )
 
 

@@ -41,6 +41,7 @@ padding:14px 16px;background:var(--tint);border-radius:8px}
 .facts .full{grid-column:1/-1}
 .facts dt{font-size:.8rem;color:var(--soft)}
 .facts dd{margin:0;font-size:.95rem}
+.more{margin:-.4rem 0 1.1rem}
 .command span{white-space:nowrap}
 .absent{list-style:none;padding:0;margin:0 0 1rem;max-width:85ch}
 .absent li{padding:8px 0;border-bottom:1px solid var(--line)}
@@ -56,7 +57,7 @@ table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums
 th,td{padding:5px 14px 5px 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th{font-weight:600}
 thead th{color:var(--soft);font-weight:500;white-space:nowrap;vertical-align:bottom}
-tbody th{white-space:nowrap}
+tbody th{white-space:nowrap;position:sticky;left:0;background:var(--page)}
 .n{text-align:right;white-space:nowrap}
 td.words{min-width:14ch;max-width:44ch}
 footer{padding:24px;font-size:.9rem;color:var(--soft)}
@@ -67,6 +68,7 @@ h1{font-size:1.55rem}
 h2{font-size:1.22rem}
 .wide{display:none}
 .narrow{display:block}
+tbody th{white-space:normal;min-width:9ch;max-width:16ch}
 }
 @media print{section{break-inside:avoid-page}.contents,.skip{display:none}}
 """

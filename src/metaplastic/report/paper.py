@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from metaplastic.report.paper_figure import PaperFigure
+from metaplastic.report.page_figure import PageFigure
 from metaplastic.report.paper_probes import hidden_weight_figures, quadratic_figures, switching_figures
 from metaplastic.report.paper_tasks import method_figures, stream_figures, task_figures, width_figures
 from metaplastic.report.studies import StudyRecord
 
-FIGURES: dict[str, Callable[[StudyRecord], list[PaperFigure]]] = {
+FIGURES: dict[str, Callable[[StudyRecord], list[PageFigure]]] = {
     "fig2": hidden_weight_figures,
     "table1": method_figures,
     "fig3": width_figures,
@@ -20,7 +20,7 @@ FIGURES: dict[str, Callable[[StudyRecord], list[PaperFigure]]] = {
 """Studies whose figures are others than accuracy along tasks, by their name."""
 
 
-def paper_figures(study: StudyRecord) -> list[PaperFigure]:
+def paper_figures(study: StudyRecord) -> list[PageFigure]:
     """Draw the figures of a study.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 from metaplastic.evaluation import LayerDivergence, MagnitudeHistogram, QuadraticResult, SignSwitch
 from metaplastic.experiments import Record
 from metaplastic.report.groups import Run
-from metaplastic.report.paper_figure import PaperFigure, number
+from metaplastic.report.page_figure import PageFigure, number
 from metaplastic.report.paper_tasks import task_figures
 from metaplastic.report.probes import magnitude_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
@@ -18,7 +18,7 @@ from metaplastic.report.studies import StudyRecord
 Layer = TypeVar("Layer", SignSwitch, LayerDivergence)
 
 
-def quadratic_figures(study: StudyRecord) -> list[PaperFigure]:
+def quadratic_figures(study: StudyRecord) -> list[PageFigure]:
     """The quadratic binary task.
 
     Args:
@@ -31,10 +31,10 @@ def quadratic_figures(study: StudyRecord) -> list[PaperFigure]:
     return [_path(name, result) if result.dimension == 2 else _scatter(name, result) for name, result in found]
 
 
-def _path(name: str, result: QuadraticResult) -> PaperFigure:
+def _path(name: str, result: QuadraticResult) -> PageFigure:
     steps = min(10, result.steps)
     x, y = result.path[steps]
-    return PaperFigure(
+    return PageFigure(
         name,
         "Hidden weights in the plane",
         f"Way of two hidden weights over the lines of equal loss, from near 0 to {x:.3f}, {y:.3f} after {steps} steps; "
@@ -48,7 +48,7 @@ def _path(name: str, result: QuadraticResult) -> PaperFigure:
     )
 
 
-def _scatter(name: str, result: QuadraticResult) -> PaperFigure:
+def _scatter(name: str, result: QuadraticResult) -> PageFigure:
     bins = result.bins(15)
     body = [
         [f"{low:.2f} to {high:.2f}", str(count), number(mean), number(deviation)]
@@ -57,7 +57,7 @@ def _scatter(name: str, result: QuadraticResult) -> PaperFigure:
         )
     ]
     known = [mean for mean in bins.means if mean is not None]
-    return PaperFigure(
+    return PageFigure(
         name,
         "What switching a sign costs",
         f"Increase of the loss by switching one sign against the magnitude of the hidden weight, {result.dimension} "
@@ -68,7 +68,7 @@ def _scatter(name: str, result: QuadraticResult) -> PaperFigure:
     )
 
 
-def switching_figures(study: StudyRecord) -> list[PaperFigure]:
+def switching_figures(study: StudyRecord) -> list[PageFigure]:
     """Signs switched in trained networks, and importance against divergence, averaged over the seeds.
 
     Args:
@@ -86,7 +86,7 @@ def switching_figures(study: StudyRecord) -> list[PaperFigure]:
     return figures
 
 
-def hidden_weight_figures(study: StudyRecord) -> list[PaperFigure]:
+def hidden_weight_figures(study: StudyRecord) -> list[PageFigure]:
     """Accuracy along tasks, and how the hidden weights are distributed at the end of each task.
 
     Args:
@@ -113,7 +113,7 @@ def _histograms(run: Run) -> list[dict[str, MagnitudeHistogram]]:
     ]
 
 
-def _magnitudes(ends: Mapping[str, Sequence[Mapping[str, MagnitudeHistogram]]]) -> PaperFigure:
+def _magnitudes(ends: Mapping[str, Sequence[Mapping[str, MagnitudeHistogram]]]) -> PageFigure:
     body = [
         [title, layer, str(task), number(end[layer].edges[-1]), number(_mean(end[layer]))]
         for title, found in ends.items()
@@ -123,7 +123,7 @@ def _magnitudes(ends: Mapping[str, Sequence[Mapping[str, MagnitudeHistogram]]]) 
     said = "; ".join(
         f"{title}, {layer}: {mean}" for title, layer, task, _, mean in body if task == str(len(ends[title]))
     )
-    return PaperFigure(
+    return PageFigure(
         "hidden-weights",
         "Hidden weights at the end of each task",
         f"Distributions of the magnitude of hidden weights, a row per layer, a column per panel, a line per task. Mean "
@@ -139,7 +139,7 @@ def _mean(histogram: MagnitudeHistogram) -> float:
     return float(np.average((edges[1:] + edges[:-1]) / 2, weights=histogram.counts))
 
 
-def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PaperFigure:
+def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PageFigure:
     body, said = [], []
     for layer in seeds[0]:
         increase, half = mean_bins([seed[layer].increase for seed in seeds])
@@ -148,7 +148,7 @@ def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PaperFigure
         body += [[layer, number(magnitude[bin_]), number(increase[bin_]), number(half[bin_])] for bin_ in filled]
         reach = f"from {number(increase[filled[0]])} to {number(increase[filled[-1]])} nat" if filled else "none"
         said.append(f"{layer} {reach}")
-    return PaperFigure(
+    return PageFigure(
         f"{name}-switching",
         "Loss increase per switched weight",
         f"Increase of the training loss per switched weight against the magnitude of its hidden weight, one panel per "
@@ -159,12 +159,12 @@ def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PaperFigure
     )
 
 
-def _divergence(name: str, seeds: Sequence[Mapping[str, LayerDivergence]]) -> PaperFigure:
+def _divergence(name: str, seeds: Sequence[Mapping[str, LayerDivergence]]) -> PageFigure:
     body = []
     for layer in seeds[0]:
         correlation, half = mean_bins([[seed[layer].rank_correlation] for seed in seeds])
         body.append([layer, number(correlation[0]), number(half[0])])
-    return PaperFigure(
+    return PageFigure(
         f"{name}-divergence",
         "Speed of hidden weights by importance of their synapses",
         "Speed of hidden weights against the share of synapses that are less important, one panel per layer. Rank "

@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metaplastic.files import write_text
-from metaplastic.report.narrow import narrow
-from metaplastic.report.page import Shown, page
+from metaplastic.report.page_figure import shown
 from metaplastic.report.paper import paper_figures
-from metaplastic.report.paper_figure import PaperFigure
+from metaplastic.report.paper_page import paper_page
 from metaplastic.report.studies import read_studies
 from metaplastic.report.style import write_png
-from metaplastic.report.svg import svg
 
 
 def paper_report(folders: Iterable[Path | str], out: Path) -> list[Path]:
@@ -29,18 +27,11 @@ def paper_report(folders: Iterable[Path | str], out: Path) -> list[Path]:
     studies = [(study, paper_figures(study)) for study in read_studies(folders)]
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    shown = []
+    drawn = []
     for study, figures in studies:
         for figure in figures:
             written.append(out / f"{study.key}-{figure.name}.png")
             write_png(figure.figure, written[-1])
-        shown.append((study, [_shown(f"{study.key}-{figure.name}", figure) for figure in figures]))
-    write_text(out / "paper.html", page(shown))
+        drawn.append((study, [shown(f"{study.key}-{figure.name}", figure) for figure in figures]))
+    write_text(out / "paper.html", paper_page(drawn))
     return [*written, out / "paper.html"]
-
-
-def _shown(key: str, figure: PaperFigure) -> Shown:
-    wide = svg(figure.figure, f"{key}-wide", figure.alternative)
-    narrow(figure.figure)
-    slim = svg(figure.figure, f"{key}-narrow", figure.alternative)
-    return Shown(key, figure.title, wide, slim, figure.table, figure.notes)

@@ -4,22 +4,22 @@ import numpy as np
 
 from metaplastic.report.figures import Band, accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, Group
-from metaplastic.report.paired import PAIRED_NOTES, paired_rows
-from metaplastic.report.paper_figure import (
-    PaperFigure,
-    Table,
+from metaplastic.report.page import Table
+from metaplastic.report.page_figure import (
+    PageFigure,
     ends,
     mean_and_reach,
     percent,
     shown_stages,
     with_settings,
 )
+from metaplastic.report.paired import PAIRED_NOTES, paired_rows
 from metaplastic.report.studies import StudyRecord
 from metaplastic.report.table import NOTHING, missing, rows, told
 from metaplastic.report.trends import averages, by_width, stream_curves, width_lines
 
 
-def task_figures(study: StudyRecord) -> list[PaperFigure]:
+def task_figures(study: StudyRecord) -> list[PageFigure]:
     """Accuracy on each task while and after the tasks are learned.
 
     Args:
@@ -38,10 +38,10 @@ def _numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
     return [(one, f"-{place}" if len(found) > 1 else "") for place, one in enumerate(found, 1)]
 
 
-def _curves(comparison: Comparison, end: str) -> PaperFigure:
+def _curves(comparison: Comparison, end: str) -> PageFigure:
     header = ["panel", "after", *comparison.tests]
-    body = [row for group in comparison.groups for row in _stages(group)]
-    return PaperFigure(
+    body = [row for group in comparison.groups for row in stage_rows(group)]
+    return PageFigure(
         f"curves{end}",
         "Accuracy on each test while the tasks are learned",
         f"Lines of test accuracy against epochs, one panel per run. {ends(comparison)}",
@@ -51,8 +51,16 @@ def _curves(comparison: Comparison, end: str) -> PaperFigure:
     )
 
 
-def _stages(group: Group, most: int = 10) -> Table:
-    """Accuracy after each stage; after some of them where there are many, the last included."""
+def stage_rows(group: Group, most: int = 10) -> Table:
+    """Write accuracy after each stage, mean over the seeds.
+
+    Args:
+        group: Runs that differ only in the seed.
+        most: Number of stages that are shown at most, the last included.
+
+    Returns:
+        Rows of label, what was learned, and accuracies in per cent.
+    """
     accuracy = np.mean([run.matrix.accuracy for run in group.runs], axis=0)
     tests = group.first.matrix.tests
     names = [" and ".join(tests[test] for test in trained) for trained in group.first.matrix.trained_on]
@@ -60,8 +68,8 @@ def _stages(group: Group, most: int = 10) -> Table:
     return [[group.label, names[stage], *map(percent, accuracy[stage])] for stage in shown_stages(len(accuracy), most)]
 
 
-def _bars(study: StudyRecord, comparison: Comparison, end: str) -> PaperFigure:
-    return PaperFigure(
+def _bars(study: StudyRecord, comparison: Comparison, end: str) -> PageFigure:
+    return PageFigure(
         f"final{end}",
         "Accuracy on each test at the end",
         f"Bars of test accuracy after the last task. {ends(comparison)}",
@@ -82,7 +90,7 @@ def _final(study: StudyRecord, comparison: Comparison) -> Table:
     return with_settings([["panel", *header[1:]], *body], settings)
 
 
-def method_figures(study: StudyRecord) -> list[PaperFigure]:
+def method_figures(study: StudyRecord) -> list[PageFigure]:
     """Methods side by side, each against EWC over the same seeds.
 
     Args:
@@ -93,7 +101,7 @@ def method_figures(study: StudyRecord) -> list[PaperFigure]:
     """
     figures = []
     for comparison, end in _numbered(study):
-        table = PaperFigure(
+        table = PageFigure(
             f"methods{end}",
             "Methods side by side",
             f"Bars of test accuracy after the last task, one colour per method. {ends(comparison)}",
@@ -105,7 +113,7 @@ def method_figures(study: StudyRecord) -> list[PaperFigure]:
     return figures
 
 
-def width_figures(study: StudyRecord) -> list[PaperFigure]:
+def width_figures(study: StudyRecord) -> list[PageFigure]:
     """Final average against the width of the networks.
 
     Args:
@@ -117,7 +125,7 @@ def width_figures(study: StudyRecord) -> list[PaperFigure]:
     return [_width(comparison, end) for comparison, end in _numbered(study)]
 
 
-def _width(comparison: Comparison, end: str) -> PaperFigure:
+def _width(comparison: Comparison, end: str) -> PageFigure:
     kinds = by_width(comparison)
     widths = sorted({width for groups in kinds.values() for width in groups})
     body = [
@@ -125,7 +133,7 @@ def _width(comparison: Comparison, end: str) -> PaperFigure:
         for kind, groups in kinds.items()
     ]
     said = "; ".join(f"{row[0]}: {', '.join(row[1:])}" for row in body)
-    return PaperFigure(
+    return PageFigure(
         f"width{end}",
         "Final average against the width of the networks",
         f"Lines of average test accuracy after the last task against width {', '.join(map(str, widths))}. {said}.",
@@ -135,7 +143,7 @@ def _width(comparison: Comparison, end: str) -> PaperFigure:
     )
 
 
-def stream_figures(study: StudyRecord) -> list[PaperFigure]:
+def stream_figures(study: StudyRecord) -> list[PageFigure]:
     """Accuracy against the parts of a stream.
 
     Args:
@@ -149,7 +157,7 @@ def stream_figures(study: StudyRecord) -> list[PaperFigure]:
         header = ["panel", "parts learned", "accuracy"]
         body = [row for group in comparison.groups for row in _parts(group)]
         figures.append(
-            PaperFigure(
+            PageFigure(
                 f"stream{end}",
                 "Accuracy against the parts that were learned",
                 f"Lines of test accuracy against parts of the stream. {ends(comparison)}",

@@ -10,6 +10,7 @@ from typing import Any
 from metaplastic.choices import choose, unknown
 from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
 from metaplastic.experiments import STUDIES, Config, QuadraticPanel, Record, Size, study
+from metaplastic.report.commands import in_a_row
 from metaplastic.report.groups import ENOUGH_SEEDS, Comparison, Group, Run, read_run
 from metaplastic.report.labels import compared, labels
 from metaplastic.report.origins import Origin, read_origins, require_one_kind
@@ -107,7 +108,7 @@ class StudyRecord:
         """The command that makes what is there; several where seeds do not follow one another."""
         panels = f" --panels {' '.join(panel.name for panel in self.done)}" if self.missing and self.done else ""
         begin = f"metaplastic run {self.name} --size {self.size.value}"
-        rows = _in_a_row(self.seeds)
+        rows = in_a_row(self.seeds)
         given = [f" --seeds {len(row)}" + (f" --seed {row[0]}" if row[0] else "") for row in rows] or [""]
         return "; ".join(f"{begin}{seeds}{panels}" for seeds in given)
 
@@ -172,17 +173,6 @@ def read_studies(folders: Iterable[Path | str]) -> list[StudyRecord]:
     studies = [_read(*mark, folder, label) for mark, (label, folder) in zip(marks, places, strict=True)]
     _require_told_apart(studies)
     return sorted(studies, key=lambda one: (list(STUDIES).index(one.name), list(Size).index(one.size)))
-
-
-def _in_a_row(seeds: Sequence[int]) -> list[list[int]]:
-    """Cut ascending seeds where one does not follow the other."""
-    rows: list[list[int]] = []
-    for seed in seeds:
-        if rows and seed == rows[-1][-1] + 1:
-            rows[-1].append(seed)
-        else:
-            rows.append([seed])
-    return rows
 
 
 def _few_seeds(panel: PanelRecord) -> list[str]:

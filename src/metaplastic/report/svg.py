@@ -18,6 +18,8 @@ LEAST_CONTRAST = 4.0
 """Contrast ratio that colours keep to the dark background; 3 is the least for graphics in WCAG 2.2."""
 
 _PAINT = re.compile(r"((?:fill|stroke): )#([0-9a-f]{6})")
+_PLACES = re.compile(r'(?: d| x| y)="[^"]*"')
+_DECIMALS = re.compile(r"(\d\.\d\d)\d+")  # a hundredth of a point is enough for a line
 _VARIABLE = re.compile(r"var\(--c([0-9a-f]{6})\)")
 _GREY = 8  # channels that differ by no more than this make a grey
 
@@ -54,6 +56,7 @@ def svg(figure: "Figure", prefix: str, alternative: str) -> str:
     body = re.sub(r'\bid="', f'id="{prefix}-', body).replace('href="#', f'href="#{prefix}-')
     body = body.replace("url(#", f"url(#{prefix}-")
     body = _PAINT.sub(r"\1var(--c\2)", body)
+    body = _PLACES.sub(lambda found: _DECIMALS.sub(r"\1", found[0]), body)
     view = f'viewBox="0 0 {wide * 3 / 4:g} {high * 3 / 4:g}" xmlns:xlink="http://www.w3.org/1999/xlink"'
     said = f'role="img" aria-label="{html.escape(alternative)}"'
     return f'<svg {said} width="{wide}" height="{high}" {view}>{body.strip()}'

@@ -132,6 +132,23 @@ def told(comparison: Comparison) -> list[str]:
     return said + [f"{'; '.join(who)}: {text}" for text, who in by_text.items() if text]
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """Leave out the words that several names all begin with.
+
+    Args:
+        names: Names of tests.
+
+    Returns:
+        What tells them apart.
+
+    Example:
+        >>> short_names(["permutation 1", "permutation 2"]), short_names(["mnist", "fashion"])
+        (['1', '2'], ['mnist', 'fashion'])
+    """
+    shared = _shared_words(names)
+    return [name.removeprefix(shared) for name in names]
+
+
 def _shared_words(names: Sequence[str]) -> str:
     """Find the words that several names all begin with: permutation 1, permutation 2, ..."""
     columns = zip(*(name.split(" ")[:-1] for name in names), strict=False)

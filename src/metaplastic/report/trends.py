@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKERS = "osD^vPX"
+MARKERS = "osD^vPX"
+"""Shapes of points, which tell groups apart beside the colours."""
+
 _APART = 1.015  # factor between the widths of neighbouring kinds, so that whiskers do not hide each other
 
 
@@ -141,7 +143,7 @@ def _draw_kind(panel: "Axes", label: str, groups: dict[int, Group], place: int, 
         np.array(list(groups)) * shift,
         mean,
         np.nan_to_num(half),
-        fmt=f"{_MARKERS[place % len(_MARKERS)]}-",
+        fmt=f"{MARKERS[place % len(MARKERS)]}-",
         color=_colour(place),
         markersize=5,
         linewidth=1.5,

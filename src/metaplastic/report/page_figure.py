@@ -1,4 +1,4 @@
-"""A figure of the paper, with all that is needed to read it without seeing it."""
+"""A figure of a page, with all that is needed to read it without seeing it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ import numpy as np
 
 from metaplastic.evaluation import mean_interval
 from metaplastic.report.groups import Comparison
+from metaplastic.report.narrow import narrow
+from metaplastic.report.page import Shown, Table
+from metaplastic.report.svg import svg
 from metaplastic.report.table import NOTHING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Table = list[list[str]]
-"""A header, then rows, all of one length."""
-
 
 @dataclass(frozen=True)
-class PaperFigure:
-    """A figure that a study gives.
+class PageFigure:
+    """A figure that records give.
 
     Args:
-        name: Stem of its file.
+        name: Stem of its file, and its name on the page.
         title: What it shows.
         alternative: The same with its main numbers, in words.
         figure: The picture.
@@ -36,6 +36,22 @@ class PaperFigure:
     figure: "Figure"
     table: Table
     notes: tuple[str, ...] = ()
+
+
+def shown(key: str, figure: PageFigure) -> Shown:
+    """Draw a figure for a page, for wide and for narrow screens.
+
+    Args:
+        key: Its name on the page.
+        figure: The figure; it is laid out anew, so write its wide form before.
+
+    Returns:
+        What the page shows.
+    """
+    wide = svg(figure.figure, f"{key}-wide", figure.alternative)
+    narrow(figure.figure)
+    slim = svg(figure.figure, f"{key}-narrow", figure.alternative)
+    return Shown(key, figure.title, wide, slim, figure.table, figure.notes)
 
 
 def ends(comparison: Comparison) -> str:
