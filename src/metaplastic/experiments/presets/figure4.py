@@ -99,14 +99,15 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
 
     At the paper's size the features are those of a ResNet-18 pretrained on ImageNet, from a file
     `cifar-10-resnet18.npz` that `python examples/features.py resnet18 cifar-10 cifar-10-resnet18.npz` makes where
-    torchvision and its weights are. On a laptop they are 512 features of fixed random filters of the same images, whose
-    accuracy is far lower whatever learns from them.
+    torchvision and its weights are. On a laptop they are 512 features of fixed random filters of the images in three of
+    the six files of the data set (20,000 to learn from, 10,000 for tests), whose accuracy is far lower whatever learns
+    from them.
 
     Command: `metaplastic run fig4ef --size laptop|paper --seeds 5`.
     """
     features = sized(
         size,
-        laptop=Split("cifar-10", tasks=2, grouping=Grouping.VEHICLES_ANIMALS, features=Features.RANDOM),
+        laptop=Split("cifar-10-part", tasks=2, grouping=Grouping.VEHICLES_ANIMALS, features=Features.RANDOM),
         paper=Split("cifar-10-resnet18.npz", tasks=2, grouping=Grouping.VEHICLES_ANIMALS),
     )
     plain = Config(
@@ -129,8 +130,8 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
     does not. The authors' numbers are not available. 512-2048-2048-100, all outputs answer, normalisation by sample
     without gain and offset; boundaries are used to begin Adam anew only.
 
-    At the paper's size from a file `cifar-100-resnet18.npz`, made as in `fig4ef`. On a laptop CIFAR-10 stands for it:
-    five classes after five, 512 features of fixed random filters, batches of 100.
+    At the paper's size from a file `cifar-100-resnet18.npz`, made as in `fig4ef`. On a laptop three files of CIFAR-10
+    stand for it, as there: five classes after five, 512 features of fixed random filters, batches of 100.
 
     Command: `metaplastic run fig4gh --size laptop|paper --seeds 5`.
     """
@@ -138,7 +139,7 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
         name="fig4gh",
         scenario=sized(
             size,
-            laptop=Split("cifar-10", tasks=2, features=Features.RANDOM, boundaries=True),
+            laptop=Split("cifar-10-part", tasks=2, features=Features.RANDOM, boundaries=True),
             paper=Split("cifar-100-resnet18.npz", tasks=2, boundaries=True),
         ),
         network=Network(hidden=(2048, 2048), binarize_input=True),
