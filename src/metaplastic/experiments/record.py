@@ -265,6 +265,10 @@ def _summary(trial: Trial, config: Config, begin: Line) -> dict[str, Any]:
 
 def _cautions(scenario: Scenario, config: Config, begin: Line) -> Iterator[str]:
     """Say what a reader of the figures must know; `begin` was measured before training."""
+    if config.tuning.held_out:
+        yield "tested on training samples that were held out, not on the test samples"
+    if config.tuning.first_tasks:
+        yield f"of the tasks only the first {config.tuning.first_tasks} learned"
     if config.method.closed_form:
         return
     running, recalibrated = config.running, config.norm.statistics is Statistics.RECALIBRATED

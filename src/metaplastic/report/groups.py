@@ -272,10 +272,16 @@ def stages(config: Config) -> int:
     Example:
         >>> stages(Config(scenario=Stream(parts=60))), stages(Config(method=Method.JOINT))
         (60, 1)
+        >>> from metaplastic.experiments.config import Tuning
+        >>> stages(Config(tuning=Tuning(first_tasks=2)))
+        2
     """
-    scenario: ScenarioConfig = config.scenario
     if config.method is Method.JOINT:
         return 1
+    return config.tuning.first_tasks or _tasks(config.scenario)
+
+
+def _tasks(scenario: ScenarioConfig) -> int:
     if isinstance(scenario, Permuted | Split):
         return scenario.tasks
     return scenario.parts if isinstance(scenario, Stream) else len(scenario.data)
