@@ -288,11 +288,13 @@ def _tasks(scenario: ScenarioConfig) -> int:
 
 
 def _records(folder: Path) -> list[Record]:
-    """The record in a folder, or those in the folders that it holds, and in theirs if it is that of a study."""
+    """The record in a folder, or those in the folders that it holds, and in theirs if it is a study's or a sweep's."""
     if (folder / "study.json").exists():
         panels = sorted(child for child in folder.iterdir() if child.is_dir())
         trained = [panel for panel in panels if not (panel / "quadratic.json").exists()]
         return [record for panel in trained for record in _records(panel)]
+    if (folder / "sweep.json").exists():
+        return _records(folder / "runs")
     inner = [] if (folder / "config.json").exists() or not folder.is_dir() else list(folder.iterdir())
     records = [Record(child) for child in inner if (child / "config.json").exists()]
     return sorted(records, key=_reading_order) if records else [Record(folder)]
