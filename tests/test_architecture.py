@@ -26,6 +26,7 @@ RANKS = {
     "testing": 4,
     "experiments": 5,
     "estimator": 5,
+    "sweeps": 6,
     "report": 6,
     "benchmark": 6,
     "integrations": 7,

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from metaplastic.files import replacing, write_text
+from metaplastic.files import replacing, require_room, write_text
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -110,3 +110,17 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path):
 def test_text_is_written_as_utf8_with_its_line_ends(tmp_path):
     write_text(tmp_path / "note.txt", "größer\nals\r\n1")
     assert (tmp_path / "note.txt").read_bytes() == "größer\nals\r\n1".encode()
+
+
+def test_a_folder_that_does_not_exist_yet_is_judged_by_the_one_it_will_be_in(tmp_path):
+    require_room(tmp_path / "new" / "folder")
+    assert not names(tmp_path), "nothing may be left behind"
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"expected to write in .*folder, got: Not a directory; make room or"):
+        require_room(tmp_path / "file" / "folder")
+
+
+def test_too_little_room_says_how_much_is_needed(tmp_path):
+    with pytest.raises(OSError, match=r"expected 1000000000\.0 MB free for .*, got [\d.]+ MB; make room or") as caught:
+        require_room(tmp_path, 10**15)
+    assert caught.value.errno == errno.ENOSPC

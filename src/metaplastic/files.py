@@ -1,8 +1,11 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import errno
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +48,37 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise OSError(error.errno, message) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def require_room(folder: Path, size: int = 2**20) -> None:
+    """Fail unless files can be written in a folder, and there is room for them: before hours of work, not after.
+
+    Args:
+        folder: The folder, which need not exist yet.
+        size: Bytes that must be free.
+
+    Raises:
+        OSError: When nothing can be written there, or less is free.
+
+    Example:
+        >>> require_room(Path(tempfile.gettempdir()) / "new" / "folder")
+    """
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        message = f"expected to write in {folder}, got: {error.strerror or error}; make room or choose another folder"
+        raise OSError(error.errno, message) from error
+    if (free := shutil.disk_usage(place).free) < size:
+        message = f"expected {_megabytes(size)} free for {folder}, got {_megabytes(free)}; make room or choose another"
+        raise OSError(errno.ENOSPC, f"{message} folder")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from metaplastic.cli.commands import bench, bench_packed, data, demo, list_exper
 from metaplastic.cli.options import USAGE, fail
 from metaplastic.cli.packing import export, pack, predict, summary, verify
 from metaplastic.cli.running import run
+from metaplastic.cli.sweeping import sweep, tune
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,6 +48,8 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "demo": demo,
     "list": list_experiments,
     "run": run,
+    "sweep": sweep,
+    "tune": tune,
     "report": report,
     "bench": bench,
     "bench-packed": bench_packed,

@@ -18,6 +18,8 @@ Binary neural networks that keep what they learned.
   run STUDY [--size paper]     run all panels of a figure or table of the paper, or one as STUDY/PANEL
   run --from FILE [...]        run a configuration of your own, e.g. the config.json of an earlier run
   run --resume FOLDER          go on with a run that was stopped
+  sweep PRESET --over FIELD=VALUE,VALUE --seeds N   run all combinations, several at once
+  tune PRESET --search FIELD=log:LOW:HIGH --protocol NAME   search for good settings
   report FOLDER...             table, pictures and a page of runs
   report --paper FOLDER...     the paper's figures from studies, as one page
   bench                        how fast this machine trains, beside the published code and the machine's limits

@@ -34,14 +34,14 @@ def run(words: list[str]) -> None:
     if words in (["-h"], ["--help"]):
         print(USAGE)
         return
-    words = [part for word in words for part in _spaced(word)]
+    words = [part for word in words for part in spaced(word)]
     if "--resume" in words:
         _resume(words)
         return
     if words and words[0] in _studies():
         _run_study(words[0], words[1:])
         return
-    config, words, command = _base_config(words)
+    config, words, command = base_config(words)
     options = parse(*_run_options(config, words, command))
     from metaplastic.experiments import new_folder, run, run_seeds
 
@@ -119,19 +119,36 @@ def _panel_config(word: str, words: list[str]) -> tuple["Config", list[str]]:
     return study(name, size).config(panel), rest
 
 
-def _base_config(words: list[str]) -> tuple["Config", list[str], str]:
-    """Find the configuration that the fields on the command line change."""
+def base_config(words: list[str], command: str = "run") -> tuple["Config", list[str], str]:
+    """Find the configuration that the fields on the command line change.
+
+    Args:
+        words: What follows the command.
+        command: The command, for help.
+
+    Returns:
+        The configuration, the words that are left, and what help calls it.
+
+    Raises:
+        ValueError: When nothing is named that can be run.
+    """
     from metaplastic.experiments import preset, read_config
 
     if words and "/" in words[0] and not words[0].startswith("-"):
-        return *_panel_config(words[0], words[1:]), f"run {words[0]}"
+        return *_panel_config(words[0], words[1:]), f"{command} {words[0]}"
     if words and not words[0].startswith("-"):
-        return preset(words[0]), words[1:], f"run {words[0]}"
+        if words[0] in _studies():
+            raise ValueError(
+                f"expected a preset or a panel, got the study {words[0]!r}; {command} one of its panels as "
+                f"{words[0]}/PANEL"
+            )
+        return preset(words[0]), words[1:], f"{command} {words[0]}"
     if "--from" in words[:-1]:
         place = words.index("--from")
         path, rest = words[place + 1], words[:place] + words[place + 2 :]
-        return read_config(Path(path)), rest, f"run --from {path}"
-    raise ValueError("expected a preset, --from FILE or --resume FOLDER; `metaplastic list` shows presets and studies")
+        return read_config(Path(path)), rest, f"{command} --from {path}"
+    named = "--from FILE or --resume FOLDER" if command == "run" else "STUDY/PANEL or --from FILE"
+    raise ValueError(f"expected a preset, {named}; `metaplastic list` shows presets and studies")
 
 
 def _run_options(config: "Config", words: list[str], command: str) -> tuple[type[Any], list[str], str, Any]:
@@ -154,15 +171,29 @@ def _run_options(config: "Config", words: list[str], command: str) -> tuple[type
         log: tuple[str, ...] = ()
         """Follow the run with tensorboard or wandb, beside the record."""
 
-    return RunOptions, [_own_name(word) for word in words], command, RunOptions(config)
+    return RunOptions, [own_name(word) for word in words], command, RunOptions(config)
 
 
-def _spaced(word: str) -> list[str]:
-    """Take --from=FILE and the like apart, which are looked for before anything is parsed."""
+def spaced(word: str) -> list[str]:
+    """Take --from=FILE and the like apart, which are looked for before anything is parsed.
+
+    Args:
+        word: A word of the command line.
+
+    Returns:
+        One word or two.
+    """
     return word.split("=", 1) if word.startswith(("--from=", "--resume=", "--size=")) else [word]
 
 
-def _own_name(word: str) -> str:
-    """Let a nested field be named by its path too: --optimizer.lr is --lr."""
+def own_name(word: str) -> str:
+    """Let a nested field be named by its path too: --optimizer.lr is --lr.
+
+    Args:
+        word: A word of the command line.
+
+    Returns:
+        The word with the field's own name.
+    """
     option, equals, value = word.partition("=")
     return "--" + option.rpartition(".")[2] + equals + value if option.startswith("--") and "." in option else word

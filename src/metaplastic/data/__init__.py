@@ -14,6 +14,7 @@ from metaplastic.data.features import (
 from metaplastic.data.folder import load_folder
 from metaplastic.data.images import load
 from metaplastic.data.random_features import random_convolutional_features
+from metaplastic.data.validation import held_out
 
 __all__ = [
     "AUTHORS",
@@ -27,6 +28,7 @@ __all__ = [
     "available",
     "extracted_features",
     "fetch",
+    "held_out",
     "load",
     "load_csv",
     "load_folder",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from metaplastic.data import Dataset, load, normalised_samples, random_convolutional_features
+from metaplastic.data import Dataset, held_out, load, normalised_samples, random_convolutional_features
 from metaplastic.experiments.config import Config, Family, Reset, Rule
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.scenario_config import Features, Permuted, ScenarioConfig, Sequence, Split
@@ -58,10 +58,16 @@ def build_scenario(config: Config, data_dir: Path | None = None) -> Scenario:
         ValueError: When the classes cannot be divided into as many tasks, there are not as many samples, or inputs
             cannot be shown with two signs to a network that binarizes them.
     """
-    scenario, seed = config.scenario, config.seed
+    whole = _whole_scenario(config, data_dir)
+    return whole.beginning(config.tuning.first_tasks) if config.tuning.first_tasks else whole
+
+
+def _whole_scenario(config: Config, data_dir: Path | None) -> Scenario:
+    scenario, seed, share = config.scenario, config.seed, config.tuning.held_out
 
     def loaded(name: str) -> Dataset:
-        dataset = _shown(load(name, data_dir), scenario)
+        dataset = load(name, data_dir)
+        dataset = _shown(held_out(dataset, share, seed) if share else dataset, scenario)
         return dataset.two_signed() if config.network.binarize_input else dataset
 
     if isinstance(scenario, Sequence):

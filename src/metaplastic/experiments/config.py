@@ -217,6 +217,25 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How an experiment is changed while its settings are chosen, so that the choice is not made on what is reported.
+
+    Args:
+        held_out: Share of the training samples of every data set, class by class, that is tested on in the place of its
+            test samples, in [0, 1); 0 tests on the test samples.
+        first_tasks: Learn only so many tasks, from the first, >= 0; 0 learns all.
+    """
+
+    held_out: float = 0.0
+    first_tasks: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"expected held_out in [0, 1), got {self.held_out}; 0 tests on the test samples")
+        at_least("first_tasks", self.first_tasks, 0)
+
+
+@dataclass(frozen=True)
 class Config:
     """One experiment.
 
@@ -232,6 +251,7 @@ class Config:
         batch_size: Samples per step at most, >= 1.
         seed: Seed of everything drawn: initial weights, batch order, permutations.
         running: How the run is carried out.
+        tuning: What is left out while settings are chosen.
 
     Raises:
         ValueError: For a value out of range or a combination that cannot be run.
@@ -252,6 +272,7 @@ class Config:
     batch_size: int = 100
     seed: int = 0
     running: Running = field(default_factory=Running)
+    tuning: Tuning = field(default_factory=Tuning)
 
     def __post_init__(self) -> None:
         settle_choices(self)

@@ -1,7 +1,7 @@
 """The record of a run: a folder of files that anyone can read, each of them whole at any moment."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.environment import environment
 from metaplastic.experiments.trial import Line, Trial
-from metaplastic.files import replacing, write_json, write_text
+from metaplastic.files import replacing, require_room, write_json, write_text
 from metaplastic.learners import NonFiniteLossError, Position
 from metaplastic.nn import Statistics
 from metaplastic.scenarios import Scenario
@@ -29,6 +29,23 @@ BORN_CONSOLIDATED = 0.1
 
 FORMAT = 1
 """Number of the record's format; a record of another format is refused, not guessed at."""
+
+
+def require_room_for(folder: Path, trials: Sequence[Trial]) -> None:
+    """Fail before training starts unless the records of some trainings can be written to their end.
+
+    A checkpoint holds weights, their two moments and their signs, and takes the place of the one before only when it is
+    whole; at the end the network is written once more. That is eight times the weights.
+
+    Args:
+        folder: Where the records will be.
+        trials: The trainings.
+
+    Raises:
+        OSError: When nothing can be written there, or there is not enough room.
+    """
+    weights = sum(parameter.nbytes for trial in trials for parameter in trial.network.parameters())
+    require_room(folder, 2**20 + 8 * weights)
 
 
 class Record:
@@ -78,7 +95,7 @@ class Record:
                 "--out"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "config.json", _with_format(config))
+        write_config(folder / "config.json", config)
         write_json(folder / "environment.json", environment(), indent=2)
         return Record(folder)
 
@@ -248,6 +265,10 @@ def _summary(trial: Trial, config: Config, begin: Line) -> dict[str, Any]:
 
 def _cautions(scenario: Scenario, config: Config, begin: Line) -> Iterator[str]:
     """Say what a reader of the figures must know; `begin` was measured before training."""
+    if config.tuning.held_out:
+        yield "tested on training samples that were held out, not on the test samples"
+    if config.tuning.first_tasks:
+        yield f"of the tasks only the first {config.tuning.first_tasks} learned"
     if config.method.closed_form:
         return
     running, recalibrated = config.running, config.norm.statistics is Statistics.RECALIBRATED
@@ -271,8 +292,14 @@ def _cautions(scenario: Scenario, config: Config, begin: Line) -> Iterator[str]:
         )
 
 
-def _with_format(config: Config) -> str:
-    return json.dumps({"format": FORMAT, **json.loads(to_json(config))}, indent=2) + "\n"
+def write_config(path: Path, config: Config) -> None:
+    """Write a configuration with the number of the format, as `read_config` reads it.
+
+    Args:
+        path: The file.
+        config: The configuration.
+    """
+    write_json(path, {"format": FORMAT, **json.loads(to_json(config))}, indent=2)
 
 
 def read_config(path: Path) -> Config:

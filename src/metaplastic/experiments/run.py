@@ -25,7 +25,7 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import to_json
 from metaplastic.experiments.loggers import Logger, MakeLogger, find_loggers, following
 from metaplastic.experiments.progress import TrainingProgress
-from metaplastic.experiments.record import Record
+from metaplastic.experiments.record import Record, require_room_for
 from metaplastic.experiments.trial import Line, Trial
 from metaplastic.learners import Engine, FineTune, Learner, Schedule
 from metaplastic.nn import Precision
@@ -149,13 +149,15 @@ def run(
 
     Raises:
         ImportError: When the package of a logger is not installed.
+        OSError: When the record cannot be written, or there is no room for it; nothing was trained then.
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     makers = find_loggers(loggers)
     with computing(config.running.threads):
-        trial = make_trial(config, data_dir)
+        trial, folder = make_trial(config, data_dir), folder or new_folder(f"{config.name}-seed{config.seed}")
+        require_room_for(folder, [trial])
         with trial.accelerated(config.running.engine, config.running.precision) as chosen:
-            record = Record.create(folder or new_folder(f"{config.name}-seed{config.seed}"), config)
+            record = Record.create(folder, config)
             with followed_records([trial], [record], makers):
                 begin([trial], [record], chosen.as_json())
                 return _carry_out(trial, record, progress)
@@ -187,6 +189,7 @@ def resume(
     record, makers = Record(folder), find_loggers(loggers)
     with computing(record.config.running.threads):
         trial, running = make_trial(record.config, data_dir), record.config.running
+        require_room_for(folder, [trial])
         with trial.accelerated(running.engine, running.precision) as chosen:
             found = record.load_checkpoint(trial)
             with followed_records([trial], [record], makers):

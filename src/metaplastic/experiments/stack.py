@@ -11,7 +11,7 @@ from metaplastic.experiments.carry_out import Happening, begin, carry_out
 from metaplastic.experiments.config import Config, Family
 from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
-from metaplastic.experiments.record import Record
+from metaplastic.experiments.record import Record, require_room_for
 from metaplastic.experiments.run import Result, computing, followed_records, make_trial, resume, run
 from metaplastic.experiments.scenario_config import Split
 from metaplastic.experiments.trial import Line
@@ -240,6 +240,7 @@ def _run_stack(
 ) -> dict[int, Result]:
     with computing(configs[0].running.threads):
         stack = Stack(configs, data_dir)
+        require_room_for(folder, stack.trials)
         with stack.accelerated() as chosen:
             records = [Record.create(places[config.seed], config) for config in configs]
             with followed_records(stack.trials, records, makers):

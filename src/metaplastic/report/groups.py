@@ -272,21 +272,29 @@ def stages(config: Config) -> int:
     Example:
         >>> stages(Config(scenario=Stream(parts=60))), stages(Config(method=Method.JOINT))
         (60, 1)
+        >>> from metaplastic.experiments.config import Tuning
+        >>> stages(Config(tuning=Tuning(first_tasks=2)))
+        2
     """
-    scenario: ScenarioConfig = config.scenario
     if config.method is Method.JOINT:
         return 1
+    return config.tuning.first_tasks or _tasks(config.scenario)
+
+
+def _tasks(scenario: ScenarioConfig) -> int:
     if isinstance(scenario, Permuted | Split):
         return scenario.tasks
     return scenario.parts if isinstance(scenario, Stream) else len(scenario.data)
 
 
 def _records(folder: Path) -> list[Record]:
-    """The record in a folder, or those in the folders that it holds, and in theirs if it is that of a study."""
+    """The record in a folder, or those in the folders that it holds, and in theirs if it is a study's or a sweep's."""
     if (folder / "study.json").exists():
         panels = sorted(child for child in folder.iterdir() if child.is_dir())
         trained = [panel for panel in panels if not (panel / "quadratic.json").exists()]
         return [record for panel in trained for record in _records(panel)]
+    if (folder / "sweep.json").exists():
+        return _records(folder / "runs")
     inner = [] if (folder / "config.json").exists() or not folder.is_dir() else list(folder.iterdir())
     records = [Record(child) for child in inner if (child / "config.json").exists()]
     return sorted(records, key=_reading_order) if records else [Record(folder)]

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 INK, SOFT, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 """Colours of text, of side remarks and of helping lines."""
 
-GROUP_COLOURS = ("#8c8c8c", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-"""Colours that tell groups apart, after Okabe and Ito; told apart from the colours of tasks, which are ordered."""
+GROUP_COLOURS = (
+    *("#8c8c8c", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"),
+    *("#332288", "#6b8e23"),
+)
+"""Colours that tell groups apart, after Okabe and Ito, and two of Tol's kind where there are more groups; told apart
+from the colours of tasks, which are ordered."""
 
 DPI = 150
 """Dots per inch of the files."""

@@ -163,6 +163,28 @@ class Scenario:
         """
         return self._with_views(lambda view: view.to(device))
 
+    def beginning(self, tasks: int) -> "Scenario":
+        """Leave out later tasks, and the tests that are theirs alone.
+
+        Args:
+            tasks: Number of tasks that are learned, from the first, >= 1.
+
+        Returns:
+            The shorter scenario.
+
+        Raises:
+            ValueError: When there are not as many tasks.
+        """
+        if not 1 <= tasks <= len(self.tasks):
+            raise ValueError(
+                f"expected 1 to {len(self.tasks)} tasks of {self.name!r} to be learned, got {tasks}; --first-tasks 0 "
+                "learns all"
+            )
+        kept = sorted({test for task in self.tasks[:tasks] for test in task.tests})
+        moved = {old: new for new, old in enumerate(kept)}
+        learned = (replace(task, tests=tuple(moved[test] for test in task.tests)) for task in self.tasks[:tasks])
+        return replace(self, tasks=tuple(learned), tests=tuple(self.tests[test] for test in kept))
+
     @property
     def unit_of_bytes(self) -> float | None:
         """What one step of a byte is worth to a network; None unless all inputs are bytes of one unit."""
