@@ -1,25 +1,9 @@
 /* Runs the products of training on random shapes, without Python, against sums computed one by one. */
 #define METAPLASTIC_CORE_ONLY
 #include "_training.c"
+#include "../draws.h"
 #include <math.h>
 #include <stdio.h>
-
-static uint64_t state = 1;
-
-static uint32_t draw(uint32_t below)
-{
-    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(state >> 33) % below;
-}
-
-/* An allocation of exactly this size, so that a byte read or written beyond it is noticed. */
-static void *exactly(size_t size)
-{
-    void *memory = malloc(size ? size : 1);
-    if (!memory)
-        exit(2);
-    return memory;
-}
 
 static float *numbers(size_t count)
 {

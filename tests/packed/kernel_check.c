@@ -1,26 +1,8 @@
 /* Runs every path of the kernel's core on random chains, without Python, against sums computed input by input. */
 #define METAPLASTIC_CORE_ONLY
 #include "_kernel.c"
+#include "../draws.h"
 #include <stdio.h>
-
-static uint64_t state = 1;
-
-static uint32_t draw(uint32_t below)
-{
-    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(state >> 33) % below;
-}
-
-/* An allocation of exactly this size, so that a byte read or written beyond it is noticed. */
-static void *exactly(size_t size)
-{
-    void *memory = malloc(size ? size : 1);
-    if (!memory)
-        exit(2);
-    for (size_t i = 0; i < size; i++)
-        ((uint8_t *)memory)[i] = (uint8_t)draw(256);
-    return memory;
-}
 
 static int bit(const uint8_t *row, size_t i) { return row[i / 8] >> (i % 8) & 1; }
 
