@@ -114,3 +114,20 @@ def test_importing_the_room_does_not_load_matplotlib():
     code = "import sys, metaplastic.report; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+def test_runs_of_a_study_are_called_by_their_panels(runs, tmp_path):
+    (tmp_path / "study.json").write_text("{}")
+    for panel, m in (("weak", 0), ("strong", 80)):
+        for seed in (0, 1):
+            shutil.copytree(runs / f"m{m}-seed{seed}", tmp_path / panel / f"seed{seed}")
+    assert [group.label for group in compare([tmp_path]).groups] == ["strong", "weak"]
+    # Beside a run from elsewhere, what differs is said as ever.
+    assert [group.label for group in compare([tmp_path, runs / "joint"]).groups] == ["m = 80", "m = 0", "joint, m = 0"]
+
+
+def test_curves_leave_out_runs_that_were_not_tested_on_the_way(runs, tmp_path):
+    shutil.copytree(runs / "m0-seed0", tmp_path / "silent")
+    (tmp_path / "silent" / "metrics.jsonl").unlink()
+    figure = accuracy_curves(compare([tmp_path / "silent", runs / "m80-seed0"]))
+    assert len(figure.axes) == 1

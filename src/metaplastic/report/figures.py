@@ -31,7 +31,7 @@ class Band(enum.StrEnum):
 def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure":
     """Draw the accuracy on each test against the epochs of the whole sequence.
 
-    One panel per group. A line is the mean over the seeds, with a band around it where there are several. The strip on
+    One panel per group that was tested on the way. A line is the mean over the seeds, with a band around it where there are several. The strip on
     top of a panel shows which task is being learned; thin upright lines are the boundaries between tasks.
 
     Args:
@@ -52,10 +52,11 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
         ]
         if level is not None:
             handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
-        frame = Frame(len(comparison.groups), legend=Frame.legend_width([*tests, "test accuracy on"]))
+        groups = [group for group in comparison.groups if len(group.curves()[0]) > 1] or comparison.groups
+        frame = Frame(len(groups), legend=Frame.legend_width([*tests, "test accuracy on"]))
         title = f"{_capital(comparison.title)}: accuracy during training"
         figure, panels = frame.open(title, _remark(comparison), _footnote(comparison, "line", band))
-        for panel, group in zip(panels, comparison.groups, strict=True):
+        for panel, group in zip(panels, groups, strict=True):
             _draw_group(panel, group, colours, level, band)
             panel.set_xlim(0, _longest(comparison, group))
         for panel in panels[:: frame.across]:

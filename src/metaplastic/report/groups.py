@@ -367,7 +367,7 @@ def _gather(runs: Sequence[Run]) -> tuple[list[list[Run]], list[Run]]:
 
 def _labelled(gathered: list[list[Run]]) -> list[Group]:
     kinds = {repr(compared(runs[0].config)): runs[0].config for runs in gathered}
-    names = dict(zip(kinds, labels(list(kinds.values())), strict=True)) if kinds else {}
+    names = _panels(gathered) or (dict(zip(kinds, labels(list(kinds.values())), strict=True)) if kinds else {})
     groups = []
     for runs in gathered:
         label = names[repr(compared(runs[0].config))]
@@ -375,3 +375,19 @@ def _labelled(gathered: list[list[Run]]) -> list[Group]:
             label += f" (seed {runs[0].config.seed}, incomplete)"
         groups.append(Group(label, tuple(runs)))
     return groups
+
+
+def _panels(gathered: list[list[Run]]) -> dict[str, str]:
+    """Name experiments by the panels of the one study that they belong to; empty where they do not."""
+    found = {repr(compared(runs[0].config)): {_panel(run.folder) for run in runs} for runs in gathered}
+    panels = [panel for of_one in found.values() for panel in of_one]
+    alone = len({study for study, _ in panels}) == 1 and len(set(panels)) == len(found) == len(panels)
+    return {kind: panel for kind, of_one in found.items() for _, panel in of_one} if alone and all(panels[0]) else {}
+
+
+def _panel(folder: Path) -> tuple[str, str]:
+    """Find the study and the panel of a run, which lies in the panel's folder or is it; empty for a run of its own."""
+    for panel in (folder.parent, folder):
+        if (panel.parent / "study.json").exists():
+            return str(panel.parent), panel.name
+    return "", ""

@@ -68,7 +68,7 @@ def labels(configs: Sequence[Config]) -> list[str]:
 
 
 def short_labels(configs: Sequence[Config]) -> list[str]:
-    """Name configurations by as little of what differs as tells them apart: the method, then m, then other fields.
+    """Name configurations by little of what differs: the method, then m, then the fields that tell most of them apart.
 
     Args:
         configs: Configurations no two of which are equal in `compared`.
@@ -85,9 +85,18 @@ def short_labels(configs: Sequence[Config]) -> list[str]:
         ['m = 1.35', 'm = 3']
     """
     rows = [compared(config) for config in configs]
-    shown = _differing(rows)
-    tries = (_labels(rows, shown[:count]) for count in range(1, len(shown) + 1))
-    return next((found for found in tries if len(set(found)) == len(found)), _labels(rows, shown))
+    left = _differing(rows)
+    shown: list[str] = []
+    while left and _distinct(rows, shown) < len(rows):
+        # Method and m come first in any case; of fields that tell as many apart, the earlier.
+        best = left[0] if left[0] in (METHOD, STRENGTH) else max(left, key=lambda name: _distinct(rows, [*shown, name]))
+        left.remove(best)
+        shown.append(best)
+    return _labels(rows, shown)
+
+
+def _distinct(rows: Sequence[dict[str, Any]], shown: Sequence[str]) -> int:
+    return len(set(_labels(rows, shown))) if shown else 0
 
 
 def _differing(rows: Sequence[dict[str, Any]]) -> list[str]:
