@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import metaplastic as mp
+from metaplastic import native
 from metaplastic.estimator import MetaplasticClassifier, Scaling, continual_network
 from metaplastic.estimator.moments import Moments
 from metaplastic.learners import Engine, NonFiniteLossError
@@ -390,6 +391,7 @@ def test_it_is_compiled_only_where_so_much_is_learned_that_it_pays(digits, monke
         return ours(network, optimizer, scenario, Engine.PLAIN, **rest)
 
     monkeypatch.setattr(continual_network, "accelerated", accelerated)
+    monkeypatch.setattr(native, "update", None)
     classifier = small().partial_fit(x[:100], y[:100], classes=range(10))
     weights = 64 * 32 + 32 * 10
     monkeypatch.setattr(continual_network, "WORTH_COMPILING", 5 * weights)
@@ -398,6 +400,15 @@ def test_it_is_compiled_only_where_so_much_is_learned_that_it_pays(digits, monke
     classifier.set_params(engine="fast").partial_fit(x[:100], y[:100])
     assert asked == ["plain", "plain", None, "fast"]
     assert classifier.n_steps_ == 8
+
+
+@pytest.mark.skipif(native.update is None, reason="not compiled, or a processor without AVX-512")
+def test_native_steps_begin_at_once_and_others_are_not_taken_for_them(digits):
+    x, y = digits
+    classifier = small().partial_fit(x[:100], y[:100], classes=range(10))
+    assert classifier._network.optimizer.begins_at_once()
+    classifier.set_params(consolidation="logistic").partial_fit(x[:100], y[:100])
+    assert not classifier._network.optimizer.begins_at_once()
 
 
 def test_verbose_prints_a_line_an_epoch(digits, capsys):

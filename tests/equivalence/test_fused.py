@@ -91,13 +91,16 @@ def test_the_pass_writes_the_binary_copies_and_says_so():
 @pytest.mark.skipif(native.update is None, reason="not compiled, or a processor without AVX-512")
 @pytest.mark.parametrize("gradient_dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("metaplasticity", [0.0, 1.35, 50.0])
-def test_the_native_pass_is_the_compiled_one_and_needs_no_compiler(gradient_dtype, metaplasticity, monkeypatch):
+@pytest.mark.parametrize("function", ["tanh-squared", "exponential", "power-law"])
+def test_the_native_pass_is_the_compiled_one_and_needs_no_compiler(
+    gradient_dtype, metaplasticity, function, monkeypatch
+):
     def moved(update):
         monkeypatch.setattr(native, "update", update)
         weight = HiddenWeight(weights((45, 7), torch.float32))
         weight.grad_dtype = gradient_dtype
         copies = BinaryCopies(weight, half=gradient_dtype is torch.bfloat16)
-        options = {"weight_decay": 1e-3, "metaplasticity": metaplasticity, "fused": True}
+        options = {"weight_decay": 1e-3, "metaplasticity": metaplasticity, "consolidation": function, "fused": True}
         optimizer = MetaplasticAdam([weight], lr=5e-2, **options)
         optimizer.copies = {weight: copies}
         random = torch.Generator().manual_seed(2)

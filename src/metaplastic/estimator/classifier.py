@@ -39,8 +39,8 @@ class MetaplasticClassifier(ClassifierMixin, BaseEstimator):
             serves tasks of few steps and of many.
         scaling: What the network is shown of the features, or its name: see `Scaling`.
         outputs: Which outputs a call trains, or its name: see `TrainedOutputs`.
-        engine: `plain`, `fast`, or None: plain until so much is learned that waiting for the compiler pays, so that a
-            small fit starts at once. It depends on the number of steps only, not on a clock.
+        engine: `plain`, `fast`, or None: the fast one, but where it has to be compiled plain until so much is learned
+            that waiting for the compiler pays. It depends on the number of steps only, not on a clock.
         random_state: Seed, generator or None, as everywhere in scikit-learn.
         verbose: Whether to print the loss of every epoch.
 

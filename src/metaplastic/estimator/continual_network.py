@@ -50,7 +50,8 @@ class Lesson:
         metaplasticity: Strength m of the consolidation, or one for each layer.
         consolidation: Consolidation function or its name.
         outputs: Which outputs are trained.
-        engine: What training is computed with; None compiles once so much was learned that it pays.
+        engine: What training is computed with; None is the fast one, but where it has to be compiled only once so much
+            was learned that it pays.
         verbose: Whether to print the loss of every epoch, and to log what the engine found to do.
     """
 
@@ -126,6 +127,8 @@ class ContinualNetwork:
         return optimizer
 
     def _worthwhile_engine(self, steps: int) -> Engine | None:
+        if self.optimizer.begins_at_once():
+            return None
         # To compile once waiting for it would have paid so far takes at most twice as long as knowing the future would.
         # By counts and not by a clock, so that the same calls give the same network.
         weights = sum(weight.numel() for weight in self.network.parameters())

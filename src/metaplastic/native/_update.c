@@ -1,6 +1,7 @@
 /*
  * One pass over a parameter, its gradient and the two moments of Adam: the published metaplastic update, for processors
- * with AVX-512. It is what `MetaplasticAdam` does with `TanhSquared`, and has the same two divisions as one.
+ * with AVX-512. It is what `MetaplasticAdam` does with the consolidation functions named below; what they divide by and
+ * what Adam divides by is divided by once.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -30,6 +31,14 @@ enum {
     TINY_AS_ZERO = 0x8040, /* flush what is below the normal numbers, and read it as zero: it takes many times as long */
 };
 
+/* Consolidation functions f, and what the `steepness` of a step is. */
+typedef enum {
+    NONE,           /* 1 */
+    TANH_SQUARED,   /* 4 e / (1 + e)^2, e = 2^(-s |W|): s = 2 m log2(e) */
+    EXPONENTIAL,    /* 2^(-s |W|): s = m log2(e) */
+    INVERSE_SQUARE, /* 1 / (1 + s |W|)^2: s = m */
+} function_type;
+
 typedef struct {
     float *weight, *first, *second; /* hidden weight and moments, in place */
     const void *gradient;           /* float32, or bfloat16 where `half` */
@@ -38,7 +47,8 @@ typedef struct {
     uint16_t *signs_half; /* the same in bfloat16, or NULL */
     size_t count;
     float size, eps, decay, beta1, beta2;
-    float steepness; /* 2 m log2(e); below 0 where the parameter is not damped */
+    int function; /* a function_type */
+    float steepness;
 } step_type;
 
 static int update_available(void)
@@ -60,13 +70,24 @@ FAST INLINE __m512 power_of_two(__m512 x)
     return _mm512_scalef_ps(sum, whole);
 }
 
-/* Multiply numerator and denominator by those of f = 4 e / (1 + e)^2, e = exp(-2 m |W|), where the step is damped. */
-FAST INLINE void consolidate(__m512 weight, float steepness, __m512 *numerator, __m512 *denominator)
+/* Multiply numerator and denominator of a step by those of f, where it is damped. */
+FAST INLINE void consolidate(const step_type *step, __m512 weight, __m512 *numerator, __m512 *denominator)
 {
     const __mmask16 weakens = _mm512_cmp_ps_mask(_mm512_mul_ps(*numerator, weight), _mm512_setzero_ps(), _CMP_GT_OQ);
-    const __m512 e = power_of_two(_mm512_mul_ps(_mm512_abs_ps(weight), _mm512_set1_ps(-steepness)));
-    const __m512 over = _mm512_mul_ps(_mm512_set1_ps(4), e), one_more = _mm512_add_ps(_mm512_set1_ps(1), e);
-    const __m512 under = _mm512_max_ps(_mm512_mul_ps(one_more, one_more), over);
+    const __m512 one = _mm512_set1_ps(1);
+    const __m512 state = _mm512_mul_ps(_mm512_abs_ps(weight), _mm512_set1_ps(step->steepness));
+    __m512 over = one, under = one;
+    if (step->function == INVERSE_SQUARE) {
+        under = _mm512_add_ps(one, state);
+        under = _mm512_mul_ps(under, under);
+    } else {
+        over = power_of_two(_mm512_sub_ps(_mm512_setzero_ps(), state));
+        if (step->function == TANH_SQUARED) {
+            under = _mm512_add_ps(one, over);
+            over = _mm512_mul_ps(_mm512_set1_ps(4), over);
+            under = _mm512_max_ps(_mm512_mul_ps(under, under), over); /* rounding may take f past 1 */
+        }
+    }
     *numerator = _mm512_mask_mul_ps(*numerator, weakens, *numerator, over);
     *denominator = _mm512_mask_mul_ps(*denominator, weakens, *denominator, under);
 }
@@ -104,8 +125,8 @@ FAST INLINE void move_lanes(const step_type *step, size_t at, __mmask16 lanes)
     const __m512 second = _mm512_fmadd_ps(beta2, _mm512_maskz_loadu_ps(lanes, step->second + at), rest);
     __m512 numerator = _mm512_mul_ps(_mm512_set1_ps(step->size), first);
     __m512 denominator = _mm512_add_ps(_mm512_sqrt_ps(second), _mm512_set1_ps(step->eps));
-    if (step->steepness >= 0)
-        consolidate(weight, step->steepness, &numerator, &denominator);
+    if (step->function != NONE)
+        consolidate(step, weight, &numerator, &denominator);
     weight = _mm512_sub_ps(weight, _mm512_div_ps(numerator, denominator));
     _mm512_mask_storeu_ps(step->weight + at, lanes, weight);
     _mm512_mask_storeu_ps(step->first + at, lanes, first);
@@ -143,9 +164,9 @@ static PyObject *adam(PyObject *module, PyObject *args)
     Py_ssize_t count, threads;
     step_type step;
     (void)module;
-    if (!PyArg_ParseTuple(args, "KKpKKKKnffffffn", &weight, &gradient, &step.half, &first, &second, &signs, &signs_half,
-                          &count, &step.size, &step.eps, &step.decay, &step.beta1, &step.beta2, &step.steepness,
-                          &threads))
+    if (!PyArg_ParseTuple(args, "KKpKKKKnfffffifn", &weight, &gradient, &step.half, &first, &second, &signs, &signs_half,
+                          &count, &step.size, &step.eps, &step.decay, &step.beta1, &step.beta2, &step.function,
+                          &step.steepness, &threads))
         return NULL;
     step.weight = (float *)(uintptr_t)weight;
     step.gradient = (const void *)(uintptr_t)gradient;
@@ -175,18 +196,26 @@ static PyMethodDef module_methods[] = {
     {"available", available, METH_NOARGS, "available(): whether this processor has what the pass needs."},
 #ifdef WITH_X86
     {"adam", adam, METH_VARARGS,
-     "adam(weight, gradient, half, first, second, signs, signs_half, count, size, eps, decay, beta1, beta2, steepness, "
-     "threads)"},
+     "adam(weight, gradient, half, first, second, signs, signs_half, count, size, eps, decay, beta1, beta2, "
+     "function, steepness, threads)"},
 #endif
     {NULL, NULL, 0, NULL},
 };
 
 static int fill_module(PyObject *module)
 {
-    (void)module;
 #ifdef WITH_X86
+    static const struct {
+        const char *name;
+        function_type function;
+    } functions[] = {{"NONE", NONE}, {"TANH_SQUARED", TANH_SQUARED}, {"EXPONENTIAL", EXPONENTIAL},
+                     {"INVERSE_SQUARE", INVERSE_SQUARE}};
     __builtin_cpu_init();
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (PyModule_AddIntConstant(module, functions[i].name, functions[i].function))
+            return -1;
 #endif
+    (void)module;
     return 0;
 }
 

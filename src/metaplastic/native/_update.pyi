@@ -1,5 +1,10 @@
 """The metaplastic update; absent where no C compiler was found. Tensors are given by their addresses."""
 
+NONE: int
+TANH_SQUARED: int
+EXPONENTIAL: int
+INVERSE_SQUARE: int
+
 def available() -> bool: ...
 def adam(
     weight: int,
@@ -15,6 +20,7 @@ def adam(
     decay: float,
     beta1: float,
     beta2: float,
+    function: int,
     steepness: float,
     threads: int,
     /,

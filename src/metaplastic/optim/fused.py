@@ -61,7 +61,7 @@ def numbers_of_step(size: float, eps: float, weight_decay: float, metaplasticity
 def fused_pass(kind: PassKind) -> FusedPass | None:
     """Find a pass, or compile it: some ten seconds the first time on a machine, and two in a process afterwards.
 
-    The published update has a native pass, for which nothing is to be compiled.
+    The published update, and Adam with two other functions, have a native pass, for which nothing is to be compiled.
 
     Args:
         kind: What it computes.
@@ -69,12 +69,17 @@ def fused_pass(kind: PassKind) -> FusedPass | None:
     Returns:
         The pass; None where it cannot be compiled, which is said once for each kind.
     """
-    if NativeAdamPass.serves(kind.rule, kind.consolidation, kind.dtype, kind.gradient_dtype, kind.copies):
-        return NativeAdamPass(kind.rule.betas, kind.consolidation is not None)  # type: ignore[attr-defined]
+    if is_native(kind):
+        return NativeAdamPass(kind.rule.betas, kind.consolidation)  # type: ignore[attr-defined]
     try:
         return _compiled(kind)
     except TypeError:
         return _without_hash(type(kind.consolidation).__name__)
+
+
+def is_native(kind: PassKind) -> bool:
+    """Tell whether a pass is there without compiling it."""
+    return NativeAdamPass.serves(kind.rule, kind.consolidation, kind.dtype, kind.gradient_dtype, kind.copies)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from metaplastic.choices import choose
 from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
-from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, numbers_of_step
+from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, is_native, numbers_of_step
 from metaplastic.optim.parameters import is_damped, is_hidden
 from metaplastic.optim.shell import HiddenWeightOptimizer, Pair, begin_adam_step, blocks, moments_of
 from metaplastic.optim.update import AdamUpdate, EpsPlacement, SGDUpdate, UpdateRule, decayed
@@ -90,19 +90,35 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
         ]
         return bool(passes) and all(found is not None for found in passes)
 
+    def begins_at_once(self) -> bool:
+        """Tell whether fused steps are native, so that nothing has to be compiled before the first of them.
+
+        Returns:
+            False also where there is nothing to fuse.
+        """
+        kinds = [
+            self._pass_kind(parameter, parameter.grad_dtype or parameter.dtype, group)
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.requires_grad and _can_fuse(parameter, group)
+        ]
+        return bool(kinds) and all(map(is_native, kinds))
+
     def _fused_pass(self, parameter: Tensor, gradient_dtype: torch.dtype, group: dict[str, Any]) -> FusedPass | None:
         """Find the compiled pass for a parameter; None where there is none."""
         if not _can_fuse(parameter, group):
             return None
+        return fused_pass(self._pass_kind(parameter, gradient_dtype, group))
+
+    def _pass_kind(self, parameter: Tensor, gradient_dtype: torch.dtype, group: dict[str, Any]) -> PassKind:
         copies = self.copies.get(parameter)
-        kind = PassKind(
+        return PassKind(
             self._rule(group),
             group["consolidation"] if is_damped(parameter, group) else None,
             parameter.dtype,
             gradient_dtype,
             tuple(sign.dtype for sign in copies.tensors()) if copies else (),
         )
-        return fused_pass(kind)
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"fused": self.fused}

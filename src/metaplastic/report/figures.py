@@ -31,8 +31,9 @@ class Band(enum.StrEnum):
 def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure":
     """Draw the accuracy on each test against the epochs of the whole sequence.
 
-    One panel per group that was tested on the way. A line is the mean over the seeds, with a band around it where there are several. The strip on
-    top of a panel shows which task is being learned; thin upright lines are the boundaries between tasks.
+    One panel per group that was tested on the way. A line is the mean over the seeds, with a band around it where there
+    are several. The strip on top of a panel shows which task is being learned; thin upright lines are the boundaries
+    between tasks.
 
     Args:
         comparison: Groups of runs.
