@@ -24,7 +24,7 @@ RUNS = {
         "flip-and-crop",
     ],
 }
-SMALL = ["--hidden", "64", "--epochs", "15", "--threads", "1", "--checkpoint-every", "3", "--checkpoint-unit", "step"]
+SMALL = ["--hidden", "64", "--epochs", "40", "--threads", "1", "--checkpoint-every", "3", "--checkpoint-unit", "step"]
 
 
 def metaplastic(*words: object) -> list[str]:

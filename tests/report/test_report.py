@@ -14,7 +14,7 @@ from metaplastic.evaluation import summary
 from metaplastic.experiments import Record, run
 from metaplastic.nn import NormPolicy, Statistics
 from metaplastic.optim import TanhSquared
-from metaplastic.report import accuracy_curves, compare, consolidation_curves, final_bars, markdown, report
+from metaplastic.report import accuracy_curves, compare, consolidation_curves, final_bars, groups, markdown, report
 from metaplastic.report.table import rows
 
 from .conftest import small
@@ -116,11 +116,13 @@ def test_importing_the_room_does_not_load_matplotlib():
     assert done.stdout == "False\n"
 
 
-def test_runs_of_a_study_are_called_by_their_panels(runs, tmp_path):
+def test_runs_of_a_study_are_called_by_their_panels_where_what_differs_is_long(runs, tmp_path, monkeypatch):
     (tmp_path / "study.json").write_text("{}")
     for panel, m in (("weak", 0), ("strong", 80)):
         for seed in (0, 1):
             shutil.copytree(runs / f"m{m}-seed{seed}", tmp_path / panel / f"seed{seed}")
+    assert [group.label for group in compare([tmp_path]).groups] == ["m = 80", "m = 0"]
+    monkeypatch.setattr(groups, "LONG_LABEL", 4)
     assert [group.label for group in compare([tmp_path]).groups] == ["strong", "weak"]
     # Beside a run from elsewhere, what differs is said as ever.
     assert [group.label for group in compare([tmp_path, runs / "joint"]).groups] == ["m = 80", "m = 0", "joint, m = 0"]

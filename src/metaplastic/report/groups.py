@@ -18,6 +18,9 @@ from metaplastic.report.labels import compared, labels
 ENOUGH_SEEDS = 5
 """Fewer seeds than this are cautioned about."""
 
+LONG_LABEL = 40
+"""Characters from which the name that a study gives a panel says more than all that differs."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -367,7 +370,9 @@ def _gather(runs: Sequence[Run]) -> tuple[list[list[Run]], list[Run]]:
 
 def _labelled(gathered: list[list[Run]]) -> list[Group]:
     kinds = {repr(compared(runs[0].config)): runs[0].config for runs in gathered}
-    names = _panels(gathered) or (dict(zip(kinds, labels(list(kinds.values())), strict=True)) if kinds else {})
+    names = dict(zip(kinds, labels(list(kinds.values())), strict=True)) if kinds else {}
+    if max(map(len, names.values()), default=0) > LONG_LABEL:
+        names = _panels(gathered) or names
     groups = []
     for runs in gathered:
         label = names[repr(compared(runs[0].config))]
