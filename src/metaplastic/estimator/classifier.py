@@ -84,7 +84,7 @@ class MetaplasticClassifier(ClassifierMixin, BaseEstimator):
         self,
         hidden: Sequence[int] | int = (512, 512),
         *,
-        metaplasticity: float | Sequence[float] = 10.0,
+        metaplasticity: float | Sequence[float] = 20.0,
         lr: float = 5e-3,
         epochs: int = 20,
         partial_epochs: int = 1,
