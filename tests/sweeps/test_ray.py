@@ -81,7 +81,7 @@ def nodes(tmp_path_factory, monkeypatch):
 def _wait_for_nodes(count: int) -> None:
     host, _, port = os.environ["RAY_ADDRESS"].partition(":")
     code = "import ray; ray.init(address='auto', log_to_driver=False); print(int(ray.cluster_resources()['CPU']))"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240  # the first start after an installation reads Ray from the disk
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex((host, int(port))):
@@ -89,10 +89,10 @@ def _wait_for_nodes(count: int) -> None:
                 continue
         # A process that asks a cluster which is not whole yet may wait for ever.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
             if done.stdout.strip() == str(count):
                 return
-    pytest.fail(f"expected a cluster of {count} nodes, got none in a minute")
+    pytest.fail(f"expected a cluster of {count} nodes, got none in four minutes")
 
 
 def command(folder: Path, *more: str) -> list[str]:
