@@ -24,9 +24,11 @@ class BuildNative(build_ext):
             super().build_extension(extension)
 
 
+HEADERS = ["src/metaplastic/native/platform.h", "src/metaplastic/native/signs.h"]
+
 setup(
     ext_modules=[
-        Extension(name, [f"src/{name.replace('.', '/')}.c"], depends=["src/metaplastic/native/signs.h"], optional=True)
+        Extension(name, [f"src/{name.replace('.', '/')}.c"], depends=HEADERS, optional=True)
         for name in ("metaplastic.packed._kernel", "metaplastic.native._training", "metaplastic.native._update")
     ],
     cmdclass={"build_ext": BuildNative},

@@ -59,9 +59,6 @@ def sweep(words: list[str]) -> None:
     Args:
         words: What follows the command.
     """
-    if words in (["-h"], ["--help"]):
-        print(USAGE)
-        return
     options = _parsed(words, "sweep", _sweep_options)
     from metaplastic.sweeps import Sweep, parse_axis, run_sweep
 
@@ -81,9 +78,6 @@ def tune(words: list[str]) -> None:
     Args:
         words: What follows the command.
     """
-    if words in (["-h"], ["--help"]):
-        print(USAGE)
-        return
     options = _parsed(words, "tune", _tune_options)
     from metaplastic.sweeps import Search, parse_search, setting_label
     from metaplastic.sweeps import tune as search_and_report
@@ -110,6 +104,9 @@ def tune(words: list[str]) -> None:
 
 def _parsed(words: list[str], command: str, options: Callable[["Config"], tuple[type[Any], Any]]) -> Any:
     """Read the words of a command that begins with what is run, and may change any field of it."""
+    if words in (["-h"], ["--help"]):
+        print(USAGE)
+        raise SystemExit(0)
     words = [part for word in words for part in spaced(word)]
     config, rest, name = base_config(words, command)
     kind, default = options(config)

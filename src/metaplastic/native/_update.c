@@ -5,24 +5,13 @@
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include "platform.h"
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
-#define WITH_X86
-#include <immintrin.h>
-#endif
-
-#ifdef _OPENMP
-#define PRAGMA(text) _Pragma(#text)
-#else
-#define PRAGMA(text)
-#endif
-
 #ifdef WITH_X86
 #define FAST __attribute__((target("avx512f,avx512bw,avx512bf16")))
-#define INLINE static inline __attribute__((always_inline))
 
 enum {
     LANES = 16,

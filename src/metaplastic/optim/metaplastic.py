@@ -82,12 +82,7 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
         Returns:
             Whether there is something to compile, and all of it could be.
         """
-        passes = [
-            self._fused_pass(parameter, parameter.grad_dtype or parameter.dtype, group)
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.requires_grad and _can_fuse(parameter, group)
-        ]
+        passes = list(map(fused_pass, self._pass_kinds()))
         return bool(passes) and all(found is not None for found in passes)
 
     def begins_at_once(self) -> bool:
@@ -96,13 +91,17 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
         Returns:
             False also where there is nothing to fuse.
         """
-        kinds = [
+        kinds = self._pass_kinds()
+        return bool(kinds) and all(map(is_native, kinds))
+
+    def _pass_kinds(self) -> list[PassKind]:
+        """List what fused steps will compute."""
+        return [
             self._pass_kind(parameter, parameter.grad_dtype or parameter.dtype, group)
             for group in self.param_groups
             for parameter in group["params"]
             if parameter.requires_grad and _can_fuse(parameter, group)
         ]
-        return bool(kinds) and all(map(is_native, kinds))
 
     def _fused_pass(self, parameter: Tensor, gradient_dtype: torch.dtype, group: dict[str, Any]) -> FusedPass | None:
         """Find the compiled pass for a parameter; None where there is none."""
