@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(
     reason="the processor has no instructions for products of bytes and bfloat16, so the fast engine makes none",
 )
 RANDOM = torch.Generator().manual_seed(5)
+PRODUCTS = "torch" if native.products is None else "native"
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +117,12 @@ def test_gradients_are_the_same_up_to_the_precision(scenario, precision, error, 
         assert (ours - theirs).norm() <= error * theirs.norm()
 
 
-@pytest.mark.usefixtures("products")
-def test_one_step_moves_the_same_weights_except_behind_a_tie(scenario):
-    """Adam's first step is lr sign(g) wherever |g| is well above eps, so it shows any other difference at once."""
+def test_one_step_moves_the_same_weights_except_behind_a_tie(scenario, products):
+    """Adam's first step is lr sign(g) wherever |g| is well above eps, so it shows any other difference at once.
+
+    Native products add up in another order than float32 does elsewhere. What that does to a gradient near eps, the
+    step lr g / (|g| + eps) enlarges by its slope; nothing else is allowed for.
+    """
     plain, fast = network(norm="recalibrated"), network(norm="recalibrated")
     step = next(learn(plain, scenario, adam(plain), schedule=Schedule(epochs=1)))
     optimizer = adam(fast)
@@ -131,7 +135,9 @@ def test_one_step_moves_the_same_weights_except_behind_a_tie(scenario):
     for layer, twin, near in zip(layers, twins, tied, strict=True):
         difference = (layer.weight - twin.weight).abs()[:, ~near]
         assert difference.numel() > 0.9 * layer.weight.numel()
-        assert difference.max() <= 1e-5  # a step is 5e-3; in gradients near eps, rounding shows
+        eps, rounding = 1e-8 / 0.001**0.5, 2e-8 if products == "native" else 0.0
+        slope = 5e-3 * eps / (layer.weight.grad.abs() + eps).square()
+        assert (difference <= 1e-6 + rounding * slope[:, ~near]).all()
 
 
 def _ties(net, scenario):
@@ -309,10 +315,16 @@ def test_a_penalty_reaches_the_hidden_weights(scenario):
         ),
         (
             BinaryConvNet((3, 32, 32), CIFAR_STREAM_BLOCKS, (8,), 10, norm="layer"),
-            "products in integers in 2 of 8 layers by ",
+            f"products in integers in 2 of 8 layers by {PRODUCTS} code, gradients in",
         ),
-        (mp.BinaryMLP([64, 16, 10], norm="layer", binarize_input=True), "products in integers in 2 of 2 layers by "),
-        (mp.BinaryMLP([64, 16, 10], norm="layer", dropout=0.5), "products in integers in 1 of 2 layers by "),
+        (
+            mp.BinaryMLP([64, 16, 10], norm="layer", binarize_input=True),
+            f"products in integers in 2 of 2 layers by {PRODUCTS} code, grad",
+        ),
+        (
+            mp.BinaryMLP([64, 16, 10], norm="layer", dropout=0.5),
+            f"products in integers in 1 of 2 layers by {PRODUCTS} code, images as",
+        ),
     ],
 )
 def test_other_networks_are_sped_up_as_far_as_they_allow(scenario, caplog, net, expected):

@@ -232,4 +232,7 @@ def test_runs_on_other_tests_have_a_section_and_pictures_of_their_own(runs, stre
 
 
 def test_one_test_has_a_page_too(stream):
-    Tree(runs_page([compare([stream])]))
+    comparison = compare([stream])
+    assert len(comparison.tests) == 1
+    tree = Tree(runs_page([comparison]))
+    assert [attributes["id"] for tag, attributes in tree.elements if tag == "section"] == ["tests-1"]
