@@ -93,6 +93,16 @@ def test_a_layer_of_one_importance_has_speeds_but_no_correlation():
     assert found.speed[1] == pytest.approx(float((after["a"] - before["a"]).abs().mean()))
 
 
+def test_synapses_without_importance_are_left_out_of_the_second_correlation():
+    importance, before, after = layers(zeros=20)
+    found = divergence_report(importance, before, after, steps=10)["a"]
+    values, speed = importance["a"].flatten().numpy(), (after["a"] - before["a"]).abs().flatten().numpy()
+    expected = stats.spearmanr(values[values > 0], speed[values > 0]).statistic
+    assert found.correlation_above_zero == pytest.approx(expected, abs=1e-12)
+    assert found.correlation_above_zero != pytest.approx(found.rank_correlation, abs=1e-4)
+    assert divergence_report(*layers(zeros=60), steps=10)["a"].correlation_above_zero is None
+
+
 def test_one_synapse_in_a_bin_has_no_deviation():
     one = torch.tensor([1.0, 2.0])
     found = divergence_report({"a": one}, {"a": 0 * one}, {"a": one}, steps=1, bins=2)["a"]

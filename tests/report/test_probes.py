@@ -23,6 +23,7 @@ PROBE = SignSwitch(
 DIVERGENCE = LayerDivergence(
     steps=24_000,
     rank_correlation=-0.456,
+    correlation_above_zero=0.2,
     weights=(0, 20, 10, 1),
     importance=(None, 0.0, 1.0, 2.0),
     speed=(None, 1e-5, 2e-5, 3e-5),
@@ -124,7 +125,7 @@ def test_divergence_draws_speeds_at_the_share_of_less_important_synapses():
 
 
 def test_a_correlation_without_value_is_not_a_number_in_the_title():
-    flat = LayerDivergence(1, None, (5,), (0.0,), (0.0,), (0.0,))
+    flat = LayerDivergence(1, None, None, (5,), (0.0,), (0.0,), (0.0,))
     (panel,) = divergence_curves({"layer 1": flat}).axes
     assert panel.get_title(loc="left") == "layer 1\nrank correlation not defined"
     assert panel.get_ylabel() == "hidden weight per step"

@@ -22,7 +22,7 @@ from metaplastic.report.seed_means import mean_bins
 from metaplastic.report.trends import by_width
 
 PROBE = SignSwitch(5, 2, 30, 0.1, (0.0, 0.5, 1.0), (9, 6), (0.2, 0.7), (0.01, 0.03), (0.0, 0.0))
-LAYER = LayerDivergence(10, 0.5, (4, 4), (0.0, 1.0), (1.0, 2.0), (0.1, 0.1))
+LAYER = LayerDivergence(10, 0.5, 0.25, (4, 4), (0.0, 1.0), (1.0, 2.0), (0.1, 0.1))
 
 
 def comparison(studies, name):

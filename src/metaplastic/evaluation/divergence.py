@@ -79,6 +79,9 @@ class LayerDivergence(JsonRecord):
     Args:
         steps: Optimizer steps that the speed is the mean over.
         rank_correlation: Over all synapses, from -1 to 1; None where it is not defined.
+        correlation_above_zero: The same over the synapses whose importance is above 0. Those of an input that never
+            varies, as of a blank pixel, have none, and weight decay alone moves them, which makes or hides a
+            correlation.
         weights: Synapses in each bin, least important first.
         importance: Mean importance in each bin, in the caller's unit; None where it is empty.
         speed: Mean speed in each bin, hidden weight per step; None where it is empty.
@@ -90,6 +93,7 @@ class LayerDivergence(JsonRecord):
 
     steps: int
     rank_correlation: float | None
+    correlation_above_zero: float | None
     weights: tuple[int, ...]
     importance: tuple[float | None, ...]
     speed: tuple[float | None, ...]
@@ -144,9 +148,6 @@ def divergence_report(
         Laborieux et al. 2021, arXiv 2101.07592.
 
     Deviation from the paper: its measure of importance and its layers are not known to us.
-
-    A synapse whose input never varies, as that of a blank pixel, has no importance, and its hidden weight is moved by
-    weight decay alone; such synapses can make or hide a correlation, so it is worth measuring once without them.
     """
     if bins < 1:
         raise ValueError(f"expected bins >= 1, got {bins}")
@@ -173,6 +174,7 @@ def _layer(name: str, importance: Tensor, before: Tensor, after: Tensor, steps: 
     return LayerDivergence(
         steps,
         _correlation(ranks, _ranks(speed)),
+        _correlation(_ranks(values[values > 0]), _ranks(speed[values > 0])),
         tuple(int(count) for count in weights.tolist()),
         _defined(importances / weights),
         _defined(speeds / weights),

@@ -15,6 +15,9 @@ from metaplastic.report.quadratic import quadratic_path, switch_scatter
 from metaplastic.report.seed_means import divergence_means, mean_bins, sign_switch_means
 from metaplastic.report.studies import StudyRecord
 
+HALF = "half 95 % interval"
+"""Heading of how far a mean is known."""
+
 Layer = TypeVar("Layer", SignSwitch, LayerDivergence)
 
 
@@ -154,7 +157,7 @@ def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PageFigure:
         f"Increase of the training loss per switched weight against the magnitude of its hidden weight, one panel per "
         f"layer. From the lowest to the highest filled bin: {'; '.join(said)}.",
         sign_switch_means(seeds),
-        [["layer", "magnitude / largest", "increase (nat)", "half 95 % interval"], *body],
+        [["layer", "magnitude / largest", "increase (nat)", HALF], *body],
         (f"Mean over {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, bin by bin.",),
     )
 
@@ -162,16 +165,20 @@ def _switch(name: str, seeds: Sequence[Mapping[str, SignSwitch]]) -> PageFigure:
 def _divergence(name: str, seeds: Sequence[Mapping[str, LayerDivergence]]) -> PageFigure:
     body = []
     for layer in seeds[0]:
-        correlation, half = mean_bins([[seed[layer].rank_correlation] for seed in seeds])
-        body.append([layer, number(correlation[0]), number(half[0])])
+        kinds = ("rank_correlation", "correlation_above_zero")
+        means = [mean_bins([[getattr(seed[layer], kind)] for seed in seeds]) for kind in kinds]
+        body.append([layer, *(number(value[0]) for mean in means for value in mean)])
     return PageFigure(
         f"{name}-divergence",
         "Speed of hidden weights by importance of their synapses",
         "Speed of hidden weights against the share of synapses that are less important, one panel per layer. Rank "
-        f"correlation: {'; '.join(f'{row[0]} {row[1]}' for row in body)}.",
+        f"correlation: {'; '.join(f'{row[0]} {row[1]}, {row[3]} where importance is above 0' for row in body)}.",
         divergence_means(seeds),
-        [["layer", "rank correlation", "half 95 % interval"], *body],
-        ("Mean over the seeds of the rank correlation of importance and speed, over all synapses of a layer.",),
+        [["layer", "rank correlation", HALF, "where importance is above 0", HALF], *body],
+        (
+            "Mean over the seeds of the rank correlation of importance and speed, over all synapses of a layer, and "
+            "over those whose input varies.",
+        ),
     )
 
 

@@ -1,0 +1,65 @@
+"""Copy the records of a study without weights, small enough to be kept with the code.
+
+    python benchmarks/keep_records.py runs/fig2 results/fig2 --synapses
+
+Configuration, environment, accuracy matrix and summary are kept as they are. Of `metrics.jsonl` the epochs that were
+tested after stay; the seconds of the others are added to the next one, so that they still add up to the run's. What is
+said of synapses is left out; `--synapses` keeps it, with histograms of the first seed. Runs that have no summary are
+not complete, and are left out.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+WHOLE = ("config.json", "environment.json", "accuracy.csv", "summary.json", "sign_switch.json", "divergence.json")
+FIRST, STUDY = "seed0", "study.json"
+
+
+def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> list[dict[str, Any]]:
+    kept, seconds = [], 0.0
+    for line in lines:
+        seconds += line.pop("seconds", 0.0)
+        if line["event"] == "epoch" and not line.get("correct"):
+            continue
+        if not synapses:
+            line.pop("layers", None)
+        elif not histograms:
+            for layer in line.get("layers", {}).values():
+                layer.pop("histogram", None)
+        if line["event"] != "begin":
+            line["seconds"], seconds = round(seconds, 3), 0.0
+        kept.append(line)
+    return kept
+
+
+def keep(run: Path, kept: Path, synapses: bool) -> None:
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in WHOLE:
+        if (run / name).exists():
+            shutil.copy(run / name, kept / name)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = thinned(lines, synapses, histograms=run.name == FIRST)
+    (kept / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="folder of a study, or of runs")
+    parser.add_argument("kept", type=Path, help="where to")
+    parser.add_argument("--synapses", action="store_true", help="keep what is said of synapses")
+    options = parser.parse_args()
+    for config in sorted(options.runs.rglob("config.json")):
+        run = config.parent
+        if (run / "summary.json").exists():
+            keep(run, options.kept / run.relative_to(options.runs), options.synapses)
+        else:
+            print("not complete:", run)
+    if (options.runs / STUDY).exists():
+        shutil.copy(options.runs / STUDY, options.kept / STUDY)
+
+
+if __name__ == "__main__":
+    main()
