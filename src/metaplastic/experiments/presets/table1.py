@@ -23,7 +23,8 @@ def table_1(size: Size = Size.LAPTOP) -> Study:
     consolidation is that of the text, where the edited code would hold weights by the true information too; and see
     `published`.
 
-    Command: `metaplastic run table1 --size laptop|paper --seeds 5`.
+    Command: `metaplastic run table1 --size laptop|paper --seeds 5`; on a laptop two minutes a run on one core, four to
+    eight where weights are held; averages are in `REPRODUCTION.md`.
     """
     plain = permuted_mnist(size, 0.0)
     metaplastic = permuted_mnist(size, sized(size, laptop=3.0, paper=1.35))
