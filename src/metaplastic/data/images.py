@@ -28,7 +28,7 @@ Labels = UInt8[np.ndarray, " samples"]
 Arrays = tuple[np.ndarray, ...]
 
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
-_RECORD = 1 + 3 * 32 * 32
+_PIXELS = 3 * 32 * 32
 
 
 def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Dataset:
@@ -41,8 +41,8 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
 
     Args:
         name_or_path: A name in the catalogue (`digits`, `mnist`, `fashion-mnist`, `usps`, `emnist-letters`,
-            `cifar-10`, `cifar-10-part`), or the path of a .npz file, a .csv file or a folder of images (a folder that
-            has the name of a set: as `./name`).
+            `cifar-10`, `cifar-10-part`, `cifar-100`), or the path of a .npz file, a .csv file or a folder of images (a
+            folder that has the name of a set: as `./name`).
         data_dir: Folder that is searched before the one named by METAPLASTIC_DATA and the user's cache; files lie
             there as `<set name>/<file>`, plain, .gz or .xz.
 
@@ -242,7 +242,9 @@ def parse_content(entry: Entry, layout: Layout, file: SourceFile, content: bytes
         case Layout.DIGIT_TEXT:
             arrays = _parse_digit_text(content, entry.image_shape)
         case Layout.CIFAR:
-            arrays = _parse_cifar(content, file.samples)
+            arrays = _parse_cifar(content, file.samples, labels=1)
+        case Layout.CIFAR_FINE:
+            arrays = _parse_cifar(content, file.samples, labels=2)
     got = len(arrays[0])
     if got != file.samples:
         raise ValueError(f"expected {file.samples} samples, got {got}; the file is truncated or belongs to another set")
@@ -276,14 +278,16 @@ def _parse_idx(content: bytes, image_shape: tuple[int, ...], holds_images: bool)
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _parse_cifar(content: bytes, count: int) -> tuple[Images, Labels]:
-    if len(content) != count * _RECORD:
+def _parse_cifar(content: bytes, count: int, labels: int) -> tuple[Images, Labels]:
+    """Take records of so many labels, of which the last is the one to learn, and pixels apart."""
+    record = labels + _PIXELS
+    if len(content) != count * record:
         raise ValueError(
-            f"expected {count} records of {_RECORD} bytes ({count * _RECORD} bytes), got {len(content)} bytes; "
+            f"expected {count} records of {record} bytes ({count * record} bytes), got {len(content)} bytes; "
             "the file is truncated or of another kind"
         )
-    records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
-    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
+    records = np.frombuffer(content, np.uint8).reshape(-1, record)
+    return records[:, labels:].reshape(-1, 3, 32, 32), records[:, labels - 1]
 
 
 def _parse_digit_text(content: bytes, image_shape: tuple[int, ...]) -> tuple[Images, Labels]:
