@@ -108,6 +108,19 @@ def tiny_fine(monkeypatch):
     return register(monkeypatch, "tiny-fine", Layout.CIFAR_FINE, arrays, contents, (5, 3), image_shape=(3, 32, 32))
 
 
+@pytest.fixture
+def pictures(monkeypatch):
+    """Images of one color to learn from, which look the same however they are cropped, and any images for tests."""
+    random = np.random.default_rng(5)
+    colors = np.repeat(random.integers(0, 256, (6, 3)), 1024, axis=1)
+    arrays = {
+        "train.bin": np.column_stack([np.arange(6) % 4, colors]).astype(np.uint8),
+        "test.bin": np.column_stack([[3, 0, 1], random.integers(0, 256, (3, 3072))]).astype(np.uint8),
+    }
+    contents = {name: array.tobytes() for name, array in arrays.items()}
+    return register(monkeypatch, "pictures", Layout.CIFAR, arrays, contents, (6, 3), image_shape=(3, 32, 32))
+
+
 class Server:
     """Serves contents by path on this machine and counts the requests for each."""
 
