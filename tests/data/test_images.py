@@ -242,3 +242,33 @@ def test_the_fine_classes_are_numbered_by_their_alphabet():
     assert len(fine) == 100
     assert list(fine) == sorted(fine)
     assert [fine[number] for number in (0, 19, 53, 99)] == ["apple", "cattle", "orange", "worm"]
+
+
+def test_a_file_named_without_a_folder_is_looked_for_where_data_are(tmp_path, monkeypatch, cache):
+    monkeypatch.setenv("METAPLASTIC_DATA", str(tmp_path / "environment"))
+    places = [tmp_path / "argument", tmp_path / "here", tmp_path / "environment", cache]
+    for number, place in enumerate(places):
+        place.mkdir()
+        np.savez(place / "own.npz", x=np.full((10, 1), number, np.float32), y=np.arange(10) % 2)
+    monkeypatch.chdir(tmp_path / "here")
+    assert load("own.npz").train.inputs.unique() == 1, "without an argument the current folder comes first"
+    for number, place in enumerate(places):
+        assert load("own.npz", tmp_path / "argument").train.inputs.unique() == number
+        (place / "own.npz").unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        load("own.npz", tmp_path / "argument")
+    named = ", ".join(str(place) for place in places)
+    assert str(caught.value) == f"expected own.npz in {named}, found nothing; check the path"
+
+
+def test_a_file_named_with_its_folder_is_looked_for_there_only(tmp_path, monkeypatch, cache):
+    (cache / "here").mkdir(parents=True)
+    np.savez(cache / "here" / "own.npz", x=np.zeros((10, 1), np.float32), y=np.arange(10) % 2)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=rf"at {tmp_path}/here/own\.npz, found nothing"):
+        load("here/own.npz")
+
+
+def test_a_missing_file_of_features_is_asked_for_with_the_command_that_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"make it by `metaplastic data features cifar-100 --authors`"):
+        load("cifar-100-resnet18-authors.npz", tmp_path)

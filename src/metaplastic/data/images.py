@@ -19,6 +19,7 @@ from metaplastic.data.arrays import stratified_split
 from metaplastic.data.by_path import load_path
 from metaplastic.data.catalogue import Entry, Form, Layout, SourceFile
 from metaplastic.data.dataset import Dataset, Samples, samples
+from metaplastic.data.feature_files import command_for
 
 ENVIRONMENT = "METAPLASTIC_DATA"
 """Environment variable that names a data folder."""
@@ -29,6 +30,7 @@ Arrays = tuple[np.ndarray, ...]
 
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 _PIXELS = 3 * 32 * 32
+_FILES = (".npz", ".csv")
 
 
 def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Dataset:
@@ -42,7 +44,8 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
     Args:
         name_or_path: A name in the catalogue (`digits`, `mnist`, `fashion-mnist`, `usps`, `emnist-letters`,
             `cifar-10`, `cifar-10-part`, `cifar-100`), or the path of a .npz file, a .csv file or a folder of images (a
-            folder that has the name of a set: as `./name`).
+            folder that has the name of a set: as `./name`). The name of a file without a folder, given as text, is
+            looked for in `data_dir`, the current folder, the one named by METAPLASTIC_DATA and the user's cache.
         data_dir: Folder that is searched before the one named by METAPLASTIC_DATA and the user's cache; files lie
             there as `<set name>/<file>`, plain, .gz or .xz.
 
@@ -51,7 +54,8 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
 
     Raises:
         ValueError: When there is no set of that name, or a file is damaged.
-        FileNotFoundError: When files are missing, with the places searched and the command that fetches them.
+        FileNotFoundError: When files are missing, with the places searched and the command that fetches or makes
+            them.
 
     Example:
         >>> digits = load("digits")
@@ -59,8 +63,11 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
         (1437, 360, (8, 8), 0.0625)
     """
     name = str(name_or_path)
-    if isinstance(name_or_path, Path) or (name not in catalogue.CATALOGUE and _is_path(name)):
-        return load_path(Path(name))
+    if isinstance(name_or_path, Path):
+        return load_path(name_or_path)
+    if name not in catalogue.CATALOGUE and _is_path(name):
+        bare = name.endswith(_FILES) and Path(name).name == name
+        return load_path(_own_file(name, data_dir) if bare else Path(name))
     entry = catalogue.entry(name)
     if entry.embedded:
         return _digits(entry)
@@ -71,7 +78,26 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
 
 def _is_path(name: str) -> bool:
     separators = {os.sep, os.altsep, "/"} - {None}
-    return name.endswith((".npz", ".csv")) or any(mark in name for mark in separators if mark) or Path(name).exists()
+    return name.endswith(_FILES) or any(mark in name for mark in separators if mark) or Path(name).exists()
+
+
+def _own_file(name: str, data_dir: str | Path | None) -> Path:
+    """Find a file that is named without a folder."""
+    searched = []
+    for place in _file_places(data_dir):
+        if (place / name).exists():
+            return place / name
+        searched.append(str(place.absolute()))
+    command = command_for(name)
+    advice = f"make it by `{command}`" if command else "check the path"
+    raise FileNotFoundError(f"expected {name} in {', '.join(searched)}, found nothing; {advice}")
+
+
+def _file_places(data_dir: str | Path | None) -> Iterator[Path]:
+    if data_dir is not None:
+        yield Path(data_dir).expanduser()
+    yield Path.cwd()
+    yield from roots()
 
 
 def _digits(entry: Entry) -> Dataset:
