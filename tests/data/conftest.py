@@ -96,6 +96,31 @@ def tiny_cifar(monkeypatch):
     return register(monkeypatch, "tiny-cifar", Layout.CIFAR, arrays, contents, (4, 4, 4), **facts)
 
 
+@pytest.fixture
+def tiny_fine(monkeypatch):
+    """Record files of 5 training and 3 test images with two labels each; the arrays are coarse, fine, pixels."""
+    random = np.random.default_rng(3)
+    arrays = {
+        name: (np.full(count, 9), np.arange(count) % 4, random.integers(0, 256, (count, 3072)))
+        for name, count in (("train.bin", 5), ("test.bin", 3))
+    }
+    contents = {name: np.column_stack(parts).astype(np.uint8).tobytes() for name, parts in arrays.items()}
+    return register(monkeypatch, "tiny-fine", Layout.CIFAR_FINE, arrays, contents, (5, 3), image_shape=(3, 32, 32))
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """Images of one color to learn from, which look the same however they are cropped, and any images for tests."""
+    random = np.random.default_rng(5)
+    colors = np.repeat(random.integers(0, 256, (6, 3)), 1024, axis=1)
+    arrays = {
+        "train.bin": np.column_stack([np.arange(6) % 4, colors]).astype(np.uint8),
+        "test.bin": np.column_stack([[3, 0, 1], random.integers(0, 256, (3, 3072))]).astype(np.uint8),
+    }
+    contents = {name: array.tobytes() for name, array in arrays.items()}
+    return register(monkeypatch, "pictures", Layout.CIFAR, arrays, contents, (6, 3), image_shape=(3, 32, 32))
+
+
 class Server:
     """Serves contents by path on this machine and counts the requests for each."""
 

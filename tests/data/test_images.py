@@ -88,6 +88,30 @@ def test_record_batches_are_joined_in_order_wherever_they_lie(tmp_path, tiny_cif
     assert (data.test.labels.numpy() == tiny_cifar.arrays["batch_3.bin"][:, 0]).all()
 
 
+def test_of_records_with_a_coarse_and_a_fine_label_the_fine_one_is_taken(tmp_path, tiny_fine):
+    tiny_fine.write(tmp_path, lzma.compress, ".xz")
+    data = load("tiny-fine", tmp_path)
+    for part, name in ((data.train, "train.bin"), (data.test, "test.bin")):
+        coarse, fine, pixels = tiny_fine.arrays[name]
+        assert part.labels.tolist() == fine.tolist() != coarse.tolist()
+        # Red, green, blue, each row by row.
+        assert part.inputs[1, 2, 3, 4] == pixels[1, 2 * 1024 + 3 * 32 + 4]
+        assert (part.inputs.numpy().reshape(len(pixels), -1) == pixels).all()
+
+
+def test_files_of_one_label_a_record_are_not_taken_for_those_of_two(tmp_path, tiny_fine):
+    (tiny_fine.write(tmp_path, bytes, "") / "test.bin").write_bytes(bytes(3 * 3073))
+    with pytest.raises(ValueError, match=r"test\.bin: expected 3 records of 3074 bytes \(9222 bytes\), got 9219"):
+        load("tiny-fine", tmp_path)
+
+
+def test_fine_labels_outside_the_classes_are_an_error(tmp_path, tiny_fine):
+    record = bytes([0, 4]) + bytes(3072)
+    (tiny_fine.write(tmp_path, bytes, "") / "test.bin").write_bytes(record * 3)
+    with pytest.raises(ValueError, match=r"test\.bin: expected labels from 0 to 3, got 4 to 4"):
+        load("tiny-fine", tmp_path)
+
+
 def test_the_argument_goes_before_the_environment_and_that_before_the_cache(tmp_path, tiny, monkeypatch, cache):
     monkeypatch.setenv("METAPLASTIC_DATA", str(tmp_path / "environment"))
     assert list(roots(tmp_path / "argument")) == [tmp_path / "argument", tmp_path / "environment", cache]
@@ -200,7 +224,7 @@ def test_the_list_of_sets_says_what_is_there_and_what_to_type(tmp_path, tiny):
 
 def test_every_entry_of_the_catalogue_is_whole():
     assert list(catalogue.CATALOGUE) == [
-        "digits", "mnist", "fashion-mnist", "usps", "emnist-letters", "cifar-10", "cifar-10-part",
+        "digits", "mnist", "fashion-mnist", "usps", "emnist-letters", "cifar-10", "cifar-10-part", "cifar-100",
     ]  # fmt: skip
     lengths = {"sha256": 64, "md5": 32}
     for entry in catalogue.CATALOGUE.values():
@@ -211,3 +235,40 @@ def test_every_entry_of_the_catalogue_is_whole():
                 assert file.samples > 0
         assert entry.embedded or all("{file}" in mirror for mirror in entry.mirrors)
         assert len(set(entry.class_names)) == len(entry.class_names)
+
+
+def test_the_fine_classes_are_numbered_by_their_alphabet():
+    fine = catalogue.CATALOGUE["cifar-100"].class_names
+    assert len(fine) == 100
+    assert list(fine) == sorted(fine)
+    assert [fine[number] for number in (0, 19, 53, 99)] == ["apple", "cattle", "orange", "worm"]
+
+
+def test_a_file_named_without_a_folder_is_looked_for_where_data_are(tmp_path, monkeypatch, cache):
+    monkeypatch.setenv("METAPLASTIC_DATA", str(tmp_path / "environment"))
+    places = [tmp_path / "argument", tmp_path / "here", tmp_path / "environment", cache]
+    for number, place in enumerate(places):
+        place.mkdir()
+        np.savez(place / "own.npz", x=np.full((10, 1), number, np.float32), y=np.arange(10) % 2)
+    monkeypatch.chdir(tmp_path / "here")
+    assert load("own.npz").train.inputs.unique() == 1, "without an argument the current folder comes first"
+    for number, place in enumerate(places):
+        assert load("own.npz", tmp_path / "argument").train.inputs.unique() == number
+        (place / "own.npz").unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        load("own.npz", tmp_path / "argument")
+    named = ", ".join(str(place) for place in places)
+    assert str(caught.value) == f"expected own.npz in {named}, found nothing; check the path"
+
+
+def test_a_file_named_with_its_folder_is_looked_for_there_only(tmp_path, monkeypatch, cache):
+    (cache / "here").mkdir(parents=True)
+    np.savez(cache / "here" / "own.npz", x=np.zeros((10, 1), np.float32), y=np.arange(10) % 2)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=rf"at {tmp_path}/here/own\.npz, found nothing"):
+        load("here/own.npz")
+
+
+def test_a_missing_file_of_features_is_asked_for_with_the_command_that_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"make it by `metaplastic data features cifar-100 --authors`"):
+        load("cifar-100-resnet18-authors.npz", tmp_path)

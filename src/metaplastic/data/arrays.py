@@ -32,7 +32,7 @@ def existing(path: str | Path) -> Path:
     """
     path = Path(path).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f"expected a file or folder at {path}, found nothing; check the path")
+        raise FileNotFoundError(f"expected a file or folder at {path.absolute()}, found nothing; check the path")
     return path
 
 
@@ -98,6 +98,24 @@ def save_npz(dataset: Dataset, path: str | Path) -> Path:
         ('a', 'b')
     """
     path, names = Path(path).expanduser(), np.array(dataset.class_names)
+    require_same_when_read(dataset, path)
+    x_train, x_test = dataset.train.inputs.numpy(), dataset.test.inputs.numpy()
+    y_train, y_test = names[dataset.train.labels.numpy()], names[dataset.test.labels.numpy()]
+    with replacing(path) as file:
+        np.savez(file, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+def require_same_when_read(dataset: Dataset, path: Path) -> None:
+    """Fail unless a data set would be read back from a file as it is.
+
+    Args:
+        dataset: The data set.
+        path: The file.
+
+    Raises:
+        ValueError: When it would not.
+    """
     kinds = {torch.float32: 1.0, torch.uint8: 1 / 256}
     for samples in (dataset.train, dataset.test):
         if kinds.get(samples.inputs.dtype) != dataset.scale:
@@ -107,16 +125,14 @@ def save_npz(dataset: Dataset, path: str | Path) -> Path:
             )
     if path.suffix != ".npz":
         raise ValueError(f"expected a path that ends in .npz, got {path}; add it")
-    if sorted(dataset.class_names) != list(dataset.class_names) or len(set(dataset.train.labels.tolist())) < len(names):
+    if (
+        sorted(dataset.class_names) != list(dataset.class_names)
+        or len(set(dataset.train.labels.tolist())) < dataset.classes
+    ):
         raise ValueError(
             f"expected class names in alphabetical order, each with training samples, got {dataset.class_names} in "
             f"{dataset.name!r}; rename or renumber them"
         )
-    x_train, x_test = dataset.train.inputs.numpy(), dataset.test.inputs.numpy()
-    y_train, y_test = names[dataset.train.labels.numpy()], names[dataset.test.labels.numpy()]
-    with replacing(path) as file:
-        np.savez(file, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return path
 
 
 def _from_arrays(path: Path, arrays: Sequence[np.ndarray], test_fraction: float, seed: int) -> Dataset:

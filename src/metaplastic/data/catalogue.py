@@ -19,6 +19,16 @@ CLOTHES = (
     "Ankle boot",
 )
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_FINE = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm
+"""
+FINE_OBJECTS = tuple(_FINE.split())
 
 
 class Layout(enum.StrEnum):
@@ -30,6 +40,8 @@ class Layout(enum.StrEnum):
     """Two files, training and test: per line a digit and its pixels as numbers from -1 to 1."""
     CIFAR = "cifar"
     """Files of records of one label and 3072 pixels; the last file holds the test samples."""
+    CIFAR_FINE = "cifar, coarse and fine"
+    """The same with two labels a record, a coarse and a fine one; the fine ones are taken."""
 
 
 @dataclass(frozen=True)
@@ -256,6 +268,32 @@ _ENTRIES = (
         forms=(_cifar("data_batch_1", "data_batch_2", "data_batch_5"),),
         mirrors=_CIFAR_MIRRORS,
         download_size=170_000_000,
+    ),
+    Entry(
+        "cifar-100",
+        "CIFAR-100, its 100 fine classes",
+        (3, 32, 32),
+        FINE_OBJECTS,
+        folders=("cifar-100", "cifar-100/cifar-100-binary", "cifar-100-binary"),
+        forms=(
+            Form(
+                Layout.CIFAR_FINE,
+                (
+                    SourceFile(
+                        "train.bin",
+                        50_000,
+                        "sha256:f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29",
+                    ),
+                    SourceFile(
+                        "test.bin",
+                        10_000,
+                        "sha256:d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a",
+                    ),
+                ),
+            ),
+        ),
+        mirrors=("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz#cifar-100-binary/{file}",),
+        download_size=169_000_000,
     ),
 )
 

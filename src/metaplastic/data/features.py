@@ -2,7 +2,7 @@
 
 import copy
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -58,11 +58,21 @@ class Recipe:
                 raise ValueError(f"expected {name} >= 1, got {value}")
 
 
+_TOGETHER = 10_000
+
 AUTHORS = Recipe(statistics=ExtractorStatistics.BATCH)
-"""The recipe of the paper's code, which left ResNet-18 in training mode; the default differs in nothing else."""
+"""The recipe of the paper's code, which left ResNet-18 in training mode; the default differs in nothing else. Its
+features were divided by their variance, see `Divisor`."""
 
 
-def extracted_features(dataset: Dataset, extractor: nn.Module, recipe: Recipe = Recipe(), *, seed: int = 0) -> Dataset:
+def extracted_features(
+    dataset: Dataset,
+    extractor: nn.Module,
+    recipe: Recipe = Recipe(),
+    *,
+    seed: int = 0,
+    after_batch: Callable[[int], None] = lambda images: None,
+) -> Dataset:
     """Describe images by what a network makes of them.
 
     Bytes are shown as k/255, as pretrained networks expect them; a normalisation of colours, if any, belongs into the
@@ -74,6 +84,7 @@ def extracted_features(dataset: Dataset, extractor: nn.Module, recipe: Recipe = 
             running statistics included. Images go to the device of its parameters.
         recipe: How images are shown.
         seed: Seed of crops and mirrored images.
+        after_batch: Called after each batch with the number of images in it.
 
     Returns:
         The data set with inputs `[samples, features]` in float32 on the CPU, scale 1: the training samples once per
@@ -102,11 +113,18 @@ def extracted_features(dataset: Dataset, extractor: nn.Module, recipe: Recipe = 
             "[samples, channels, rows, columns]"
         )
     network = _prepared(extractor, recipe.statistics)
-    train = [_pass(dataset.train, dataset, network, recipe, (seed, number)) for number in range(recipe.passes)]
+
+    def features(samples: Samples, source: torch.Generator | None = None) -> Iterator[Tensor]:
+        for batch in _shown(samples, dataset, network, recipe, source):
+            yield _described(batch, network)
+            after_batch(len(batch))
+
+    sources = [generator(seed, Purpose.AUGMENTATION, number) for number in range(recipe.passes)]
+    train = torch.cat([part for source in sources for part in features(dataset.train, source)])
     return Dataset(
         f"{dataset.name} features",
-        Samples(torch.cat(train), dataset.train.labels.repeat(recipe.passes)),
-        Samples(_pass(dataset.test, dataset, network, recipe), dataset.test.labels),
+        Samples(train, dataset.train.labels.repeat(recipe.passes)),
+        Samples(torch.cat(list(features(dataset.test))), dataset.test.labels),
         dataset.class_names,
     )
 
@@ -121,21 +139,14 @@ def _prepared(extractor: nn.Module, statistics: ExtractorStatistics) -> nn.Modul
 
 
 @torch.no_grad()
-def _pass(
-    samples: Samples, dataset: Dataset, network: nn.Module, recipe: Recipe, drawn: tuple[int, int] | None = None
-) -> Tensor:
-    """Features of all samples; `drawn` is seed and pass of crops and mirrored images, None shows the centre."""
-    source = None if drawn is None else generator(drawn[0], Purpose.AUGMENTATION, drawn[1])
-    found = [
-        network(batch).flatten(1).to("cpu", torch.float32)
-        for batch in _shown(samples, dataset, network, recipe, source)
-    ]
-    return torch.cat(found)
+def _described(batch: Tensor, network: nn.Module) -> Tensor:
+    return network(batch).flatten(1).to("cpu", torch.float32)
 
 
 def _shown(
     samples: Samples, dataset: Dataset, network: nn.Module, recipe: Recipe, source: torch.Generator | None
 ) -> Iterator[Tensor]:
+    """Batches of images, training images moved by the source, test images without one."""
     unit = 1 / 255 if dataset.scale == 1 / 256 else dataset.scale
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     for batch in samples.inputs.split(recipe.batch_size):
@@ -203,8 +214,9 @@ def normalised_samples(dataset: Dataset, divisor: Divisor | str = Divisor.DEVIAT
     divisor = choose(Divisor, divisor)
 
     def normalised(samples: Samples) -> Samples:
-        inputs = samples.inputs.flatten(1).to(torch.float32) * dataset.scale
-        return Samples(_normalised(inputs, divisor), samples.labels)
+        # Part by part: ten passes over a large set fill a gigabyte, and every step of the formula would hold another.
+        parts = (part.to(torch.float32) * dataset.scale for part in samples.inputs.flatten(1).split(_TOGETHER))
+        return Samples(torch.cat([_normalised(part, divisor) for part in parts]), samples.labels)
 
     return Dataset(dataset.name, normalised(dataset.train), normalised(dataset.test), dataset.class_names)
 

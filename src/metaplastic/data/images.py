@@ -19,6 +19,7 @@ from metaplastic.data.arrays import stratified_split
 from metaplastic.data.by_path import load_path
 from metaplastic.data.catalogue import Entry, Form, Layout, SourceFile
 from metaplastic.data.dataset import Dataset, Samples, samples
+from metaplastic.data.feature_files import command_for
 
 ENVIRONMENT = "METAPLASTIC_DATA"
 """Environment variable that names a data folder."""
@@ -28,7 +29,8 @@ Labels = UInt8[np.ndarray, " samples"]
 Arrays = tuple[np.ndarray, ...]
 
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
-_RECORD = 1 + 3 * 32 * 32
+_PIXELS = 3 * 32 * 32
+_FILES = (".npz", ".csv")
 
 
 def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Dataset:
@@ -41,8 +43,9 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
 
     Args:
         name_or_path: A name in the catalogue (`digits`, `mnist`, `fashion-mnist`, `usps`, `emnist-letters`,
-            `cifar-10`, `cifar-10-part`), or the path of a .npz file, a .csv file or a folder of images (a folder that
-            has the name of a set: as `./name`).
+            `cifar-10`, `cifar-10-part`, `cifar-100`), or the path of a .npz file, a .csv file or a folder of images (a
+            folder that has the name of a set: as `./name`). The name of a file without a folder, given as text, is
+            looked for in `data_dir`, the current folder, the one named by METAPLASTIC_DATA and the user's cache.
         data_dir: Folder that is searched before the one named by METAPLASTIC_DATA and the user's cache; files lie
             there as `<set name>/<file>`, plain, .gz or .xz.
 
@@ -51,7 +54,8 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
 
     Raises:
         ValueError: When there is no set of that name, or a file is damaged.
-        FileNotFoundError: When files are missing, with the places searched and the command that fetches them.
+        FileNotFoundError: When files are missing, with the places searched and the command that fetches or makes
+            them.
 
     Example:
         >>> digits = load("digits")
@@ -59,8 +63,11 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
         (1437, 360, (8, 8), 0.0625)
     """
     name = str(name_or_path)
-    if isinstance(name_or_path, Path) or (name not in catalogue.CATALOGUE and _is_path(name)):
-        return load_path(Path(name))
+    if isinstance(name_or_path, Path):
+        return load_path(name_or_path)
+    if name not in catalogue.CATALOGUE and _is_path(name):
+        bare = name.endswith(_FILES) and Path(name).name == name
+        return load_path(_own_file(name, data_dir) if bare else Path(name))
     entry = catalogue.entry(name)
     if entry.embedded:
         return _digits(entry)
@@ -71,7 +78,26 @@ def load(name_or_path: str | Path, data_dir: str | Path | None = None) -> Datase
 
 def _is_path(name: str) -> bool:
     separators = {os.sep, os.altsep, "/"} - {None}
-    return name.endswith((".npz", ".csv")) or any(mark in name for mark in separators if mark) or Path(name).exists()
+    return name.endswith(_FILES) or any(mark in name for mark in separators if mark) or Path(name).exists()
+
+
+def _own_file(name: str, data_dir: str | Path | None) -> Path:
+    """Find a file that is named without a folder."""
+    searched = []
+    for place in _file_places(data_dir):
+        if (place / name).exists():
+            return place / name
+        searched.append(str(place.absolute()))
+    command = command_for(name)
+    advice = f"make it by `{command}`" if command else "check the path"
+    raise FileNotFoundError(f"expected {name} in {', '.join(searched)}, found nothing; {advice}")
+
+
+def _file_places(data_dir: str | Path | None) -> Iterator[Path]:
+    if data_dir is not None:
+        yield Path(data_dir).expanduser()
+    yield Path.cwd()
+    yield from roots()
 
 
 def _digits(entry: Entry) -> Dataset:
@@ -242,7 +268,9 @@ def parse_content(entry: Entry, layout: Layout, file: SourceFile, content: bytes
         case Layout.DIGIT_TEXT:
             arrays = _parse_digit_text(content, entry.image_shape)
         case Layout.CIFAR:
-            arrays = _parse_cifar(content, file.samples)
+            arrays = _parse_cifar(content, file.samples, labels=1)
+        case Layout.CIFAR_FINE:
+            arrays = _parse_cifar(content, file.samples, labels=2)
     got = len(arrays[0])
     if got != file.samples:
         raise ValueError(f"expected {file.samples} samples, got {got}; the file is truncated or belongs to another set")
@@ -276,14 +304,16 @@ def _parse_idx(content: bytes, image_shape: tuple[int, ...], holds_images: bool)
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _parse_cifar(content: bytes, count: int) -> tuple[Images, Labels]:
-    if len(content) != count * _RECORD:
+def _parse_cifar(content: bytes, count: int, labels: int) -> tuple[Images, Labels]:
+    """Take records of so many labels, of which the last is the one to learn, and pixels apart."""
+    record = labels + _PIXELS
+    if len(content) != count * record:
         raise ValueError(
-            f"expected {count} records of {_RECORD} bytes ({count * _RECORD} bytes), got {len(content)} bytes; "
+            f"expected {count} records of {record} bytes ({count * record} bytes), got {len(content)} bytes; "
             "the file is truncated or of another kind"
         )
-    records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
-    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
+    records = np.frombuffer(content, np.uint8).reshape(-1, record)
+    return records[:, labels:].reshape(-1, 3, 32, 32), records[:, labels - 1]
 
 
 def _parse_digit_text(content: bytes, image_shape: tuple[int, ...]) -> tuple[Images, Labels]:

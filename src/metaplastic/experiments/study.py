@@ -121,7 +121,6 @@ class Study:
         name: What the command line knows it by.
         size: How large its runs are.
         panels: What is carried out, by the name of the panel or row.
-        made_by: The command that makes data which are to be had no other way.
 
     Example:
         >>> study = Study("mine", Size.LAPTOP, {"a": QuadraticPanel(2), "b": QuadraticPanel(500)})
@@ -132,7 +131,6 @@ class Study:
     name: str
     size: Size
     panels: Mapping[str, Panel]
-    made_by: str = ""
 
     def only(self, names: Sequence[str]) -> "Study":
         """Leave out other panels.
@@ -209,10 +207,6 @@ def run_study(
             panel.carry_out(folder / name, seeds, data_dir=data_dir, progress=progress)
         except NonFiniteLossError as error:
             diverged = error
-        except FileNotFoundError as error:
-            if not study.made_by:
-                raise
-            raise FileNotFoundError(f"{error}; make it by '{study.made_by}'") from error
     if diverged is not None:
         raise diverged
 

@@ -115,10 +115,12 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
     form without which a class-incremental table is not believed, and joint training.
 
     At the paper's size the features are those of a ResNet-18 pretrained on ImageNet, from a file
-    `cifar-10-resnet18.npz` that `python examples/features.py resnet18 cifar-10 cifar-10-resnet18.npz` makes where
-    torchvision and its weights are. On a laptop they are 512 features of fixed random filters of the images in three of
-    the six files of the data set (20,000 to learn from, 10,000 for tests), whose accuracy is far lower whatever learns
-    from them.
+    `cifar-10-resnet18.npz` that `metaplastic data features cifar-10` makes where torchvision and its weights are. Its
+    recipe is ours, with ResNet-18 in evaluation mode. That of the authors, in training mode, is had with `--authors`,
+    in `cifar-10-resnet18-authors.npz`: a panel learns from it with `--data` and that name, the whole study where
+    `--out` gave it the name above in a folder of its own, with `--data-dir` and that folder. On a laptop they are 512
+    features of fixed random filters of the images in three of the six files of the data set (20,000 to learn from,
+    10,000 for tests), whose accuracy is far lower whatever learns from them.
 
     Command: `metaplastic run fig4ef --size laptop|paper --seeds 5`; on a laptop half a minute a run on one core.
     """
@@ -139,7 +141,7 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
     panels = _beside_nothing_told(size, {"e": plain, "f": metaplastic}, laptop_m=24.0)
     panels["frozen"] = replace(plain, network=replace(plain.network, frozen=True))
     panels |= _joint_and_closed_form(interleaved(plain))
-    return Study("fig4ef", size, _training(panels), _made_by(size, "cifar-10"))
+    return Study("fig4ef", size, _training(panels))
 
 
 def figure_4gh(size: Size = Size.LAPTOP) -> Study:
@@ -149,10 +151,11 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
     does not. The authors' numbers are not available. 512-2048-2048-100, all outputs answer, normalisation by sample
     without gain and offset; boundaries are used to begin Adam anew only.
 
-    At the paper's size from a file `cifar-100-resnet18.npz`, made as in `fig4ef`. On a laptop three files of CIFAR-10
-    stand for it, as there: five classes after five, 512 features of fixed random filters, five epochs in batches of
-    100; `tuned` has m = 48 for these steps, the only one of 3, 6, 12, 24, 48 and 72 that kept something of both halves
-    on another seed (`results/fig4gh-tuning`).
+    At the paper's size from a file `cifar-100-resnet18.npz` that `metaplastic data features cifar-100` makes by our
+    recipe, in evaluation mode, and with `--authors` by theirs, in training mode, as in `fig4ef`. On a laptop three
+    files of CIFAR-10 stand for it, as there: five classes after five, 512 features of fixed random filters, five epochs
+    in batches of 100; `tuned` has m = 48 for these steps, the only one of 3, 6, 12, 24, 48 and 72 that kept something
+    of both halves on another seed (`results/fig4gh-tuning`).
 
     Command: `metaplastic run fig4gh --size laptop|paper --seeds 5`; on a laptop a minute a run on one core.
     """
@@ -174,11 +177,7 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
     if size is Size.LAPTOP:
         panels["tuned"] = _with_m(metaplastic, 48.0)
     panels |= _joint_and_closed_form(interleaved(plain))
-    return Study("fig4gh", size, _training(panels), _made_by(size, "cifar-100"))
-
-
-def _made_by(size: Size, data: str) -> str:
-    return sized(size, laptop="", paper=f"python examples/features.py resnet18 {data} {data}-resnet18.npz")
+    return Study("fig4gh", size, _training(panels))
 
 
 def _joint_and_closed_form(joint: Config) -> dict[str, Config]:
