@@ -143,11 +143,14 @@ def test_a_penalty_is_positive_after_the_first_task_and_changes_what_is_learned(
 
 @pytest.mark.parametrize(("learner", "called"), NEEDS_BOUNDARIES.items())
 def test_a_method_that_needs_boundaries_is_refused_where_none_are_announced(learner, called):
-    silent = replace(scenario(), announced=Announced())
+    silent, net = replace(scenario(), announced=Announced()), network()
     message = f"expected announced task boundaries for {called}, got scenario 'permuted tiny' that announces none"
-    method = LEARNERS[learner](network(), 1.0)
+    method = LEARNERS[learner](net, 1.0)
     with pytest.raises(ValueError, match=f"^{message}"):
         method.curriculum(silent)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        train(net, method, tasks=silent)
+    assert same_state(net, network())
 
 
 def test_a_random_control_with_one_term_that_moves_on_is_called_so():
