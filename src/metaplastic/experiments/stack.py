@@ -11,6 +11,7 @@ from metaplastic.experiments.carry_out import Happening, begin, carry_out
 from metaplastic.experiments.config import Config, Family
 from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.record import Record, require_room_for
 from metaplastic.experiments.run import Result, computing, followed_records, make_trial, resume, run
 from metaplastic.experiments.scenario_config import Split
@@ -126,7 +127,7 @@ def run_seeds(
     *,
     stack: bool | None = None,
     data_dir: Path | None = None,
-    progress: bool | None = None,
+    progress: Shown = None,
     loggers: Sequence[str | MakeLogger] = (),
 ) -> list[Result]:
     """Carry out an experiment for several seeds, each with a record of its own.
@@ -137,7 +138,7 @@ def run_seeds(
         folder: Folder for the records, `seed0` and so on; those that are there already are gone on with.
         stack: Whether to train those that are not there yet as one stack of networks; None does so where it is faster.
         data_dir: Where the data lie; None looks where `load` looks.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether, or where, to show a progress bar; None shows it on a terminal.
         loggers: As in `run`; every seed has its own.
 
     Returns:
@@ -181,7 +182,7 @@ def run_remaining_seeds(
     folder: Path,
     *,
     data_dir: Path | None = None,
-    progress: bool | None = None,
+    progress: Shown = None,
 ) -> None:
     """Carry out an experiment for those seeds whose records are not complete; the others are not touched.
 
@@ -190,7 +191,7 @@ def run_remaining_seeds(
         seeds: The seeds, all different.
         folder: Folder for the records, as in `run_seeds`.
         data_dir: Where the data lie; None looks where `load` looks.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether, or where, to show a progress bar; None shows it on a terminal.
 
     Raises:
         ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
@@ -202,6 +203,8 @@ def run_remaining_seeds(
         for seed, place in places.items()
         if not ((place / "config.json").exists() and _record(config, seed, place).complete)
     ]
+    if isinstance(progress, StudyProgress):
+        progress.finish(len(seeds) - len(remaining))
     if remaining:
         run_seeds(config, remaining, folder, data_dir=data_dir, progress=progress)
 
@@ -235,7 +238,7 @@ def _run_stack(
     folder: Path,
     places: dict[int, Path],
     data_dir: Path | None,
-    progress: bool | None,
+    progress: Shown,
     makers: Sequence[MakeLogger],
 ) -> dict[int, Result]:
     with computing(configs[0].running.threads):
