@@ -14,6 +14,7 @@ from metaplastic.data.feature_files import feature_file
 from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
 from metaplastic.experiments import (
     STUDIES,
+    Interrupted,
     QuadraticPanel,
     Record,
     Size,
@@ -168,7 +169,7 @@ def test_what_was_stopped_is_gone_on_with(tmp_path, monkeypatch):
         carry_out(panel, *args, **options)
 
     monkeypatch.setattr(TrainingPanel, "carry_out", stopped_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         run_study(whole, (0,), tmp_path / "s", progress=False)
     monkeypatch.setattr(TrainingPanel, "carry_out", carry_out)
     run_study(whole, (0,), tmp_path / "s", progress=False)

@@ -9,6 +9,7 @@ from typing import Any
 from metaplastic.experiments.build import build_optimizer
 from metaplastic.experiments.carry_out import Happening, begin, carry_out
 from metaplastic.experiments.config import Config, Family
+from metaplastic.experiments.interrupt import Interrupted
 from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.progress import Shown, StudyProgress
@@ -148,6 +149,7 @@ def run_seeds(
         ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
         ImportError: When the package of a logger is not installed.
         NonFiniteLossError: When a training diverged; all others were carried out before.
+        Interrupted: After Ctrl-C, with checkpoints written.
     """
     require_seeds(seeds)
     makers = find_loggers(loggers)
@@ -171,6 +173,8 @@ def run_seeds(
                 results[seed] = resume(places[seed], **how)
         except NonFiniteLossError as error:
             diverged = error
+        except Interrupted:  # the run says how to go on with it alone
+            raise Interrupted(_again(folder)) from None
     if diverged is not None:
         raise diverged
     return [results[seed] for seed in seeds]
@@ -222,6 +226,10 @@ def require_seeds(seeds: Sequence[int]) -> None:
         raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
 
 
+def _again(folder: Path) -> str:
+    return f"the same command with --out {folder}"
+
+
 def _record(config: Config, seed: int, place: Path) -> Record:
     """Open the record of a seed, if it is of this configuration."""
     record = Record(place)
@@ -253,7 +261,7 @@ def _run_stack(
                     stack.trials,
                     records,
                     title=f"{configs[0].name}, {len(configs)} seeds at once",
-                    again=f"the same command with --out {folder}",
+                    again=_again(folder),
                     before_checkpoint=stack.share_state,
                     progress=progress,
                 )

@@ -11,6 +11,7 @@ from metaplastic.choices import unknown
 from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, two_dimensional_quadratic
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
+from metaplastic.experiments.interrupt import Interrupted
 from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
 from metaplastic.files import write_json
@@ -179,6 +180,7 @@ def run_study(
     data_dir: Path | None = None,
     progress: bool | None = None,
     before: Callable[[str], None] = lambda title: None,
+    again: str | None = None,
 ) -> None:
     """Carry out all panels of a study for several seeds.
 
@@ -192,16 +194,21 @@ def run_study(
         data_dir: Where the data lie; None looks where `load` looks.
         progress: Whether to show how far it is; None shows it on a terminal.
         before: Called with a title before each panel, where nothing else shows how far it is.
+        again: The command that goes on with it after an interruption; None says which folder to call this with.
 
     Raises:
         ValueError: When there is no seed, or the folder holds something else.
         FileNotFoundError: When data are missing, with the command that fetches or makes them.
         NonFiniteLossError: When a training diverged; all other panels were carried out before.
+        Interrupted: After Ctrl-C, with checkpoints written.
     """
     require_seeds(seeds)
     _claim(folder, study)
     with StudyProgress(f"{study.name}, {study.size}", len(study.panels) * len(seeds), progress) as shown:
-        _carry_out(study, seeds, folder, data_dir, shown, before)
+        try:
+            _carry_out(study, seeds, folder, data_dir, shown, before)
+        except (Interrupted, KeyboardInterrupt):  # what a run says of itself would go on with that run alone
+            raise Interrupted(again or f"the same call, in the folder {folder}") from None
 
 
 def _carry_out(
