@@ -18,6 +18,7 @@ from metaplastic.learners import (
     Moment,
     NeedsBoundaries,
     Schedule,
+    Shuffled,
     SynapticIntelligence,
     Weights,
     WithoutHooks,
@@ -45,6 +46,16 @@ LEARNERS = {
 """Makers of learners from a network and a strength, which those without a penalty do not have."""
 
 WITHOUT_PENALTY = ("finetune", "joint")
+NEEDS_BOUNDARIES = {
+    "ewc": "EWC",
+    "ewc on hidden weights": "EWC",
+    "online ewc": "online EWC",
+    "random consolidation": "random consolidation",
+    "si": "SynapticIntelligence",
+    "si along binary weights": "SynapticIntelligence",
+}
+"""What errors call the learners that need boundaries."""
+
 every_learner = pytest.mark.parametrize("build", LEARNERS.values(), ids=LEARNERS.keys())
 every_penalty = pytest.mark.parametrize(
     "build",
@@ -98,6 +109,7 @@ def test_every_learner_of_the_package_is_under_contract():
     }
     assert {type(build(network(), 1.0)) for build in LEARNERS.values()} == exported
     assert len(exported) == 4
+    assert NEEDS_BOUNDARIES.keys() == LEARNERS.keys() - set(WITHOUT_PENALTY)
 
 
 @every_learner
@@ -129,11 +141,22 @@ def test_a_penalty_is_positive_after_the_first_task_and_changes_what_is_learned(
     assert not same_state(net, plain)
 
 
-@every_penalty
-def test_a_method_that_needs_boundaries_is_refused_where_none_are_announced(build):
-    silent = replace(scenario(), announced=Announced())
-    with pytest.raises(ValueError, match=r"expected announced task boundaries for .*, got scenario .* announces none"):
-        build(network(), 1.0).curriculum(silent)
+@pytest.mark.parametrize(("learner", "called"), NEEDS_BOUNDARIES.items())
+def test_a_method_that_needs_boundaries_is_refused_where_none_are_announced(learner, called):
+    silent, net = replace(scenario(), announced=Announced()), network()
+    message = f"expected announced task boundaries for {called}, got scenario 'permuted tiny' that announces none"
+    method = LEARNERS[learner](net, 1.0)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        method.curriculum(silent)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        train(net, method, tasks=silent)
+    assert same_state(net, network())
+
+
+def test_a_random_control_with_one_term_that_moves_on_is_called_so():
+    method = EWC(network(), 1.0, Shuffled(Fisher()), decay=0.5)
+    with pytest.raises(ValueError, match="expected announced task boundaries for online random consolidation, got"):
+        method.curriculum(replace(scenario(), announced=Announced()))
 
 
 @every_penalty

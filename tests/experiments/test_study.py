@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from metaplastic.cli import main
-from metaplastic.data import Dataset, Samples, save_npz
+from metaplastic.data import Dataset, Samples, load, save_npz
 from metaplastic.data.catalogue import CATALOGUE
 from metaplastic.data.feature_files import feature_file
-from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
+from metaplastic.evaluation import LayerDivergence, QuadraticResult, TrainingLoss, divergence_report, switch_signs
 from metaplastic.experiments import (
     STUDIES,
+    Interrupted,
     QuadraticPanel,
     Record,
     Size,
@@ -30,9 +31,12 @@ from metaplastic.experiments.build import build_scenario
 from metaplastic.experiments.config import Config, Family, Network, Running
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.scenario_config import Features, Permuted, Sequence, Split, Stream
-from metaplastic.learners import NonFiniteLossError
+from metaplastic.learners import Engine, Fisher, NonFiniteLossError, Schedule
+from metaplastic.nn import BinaryMLP, recalibrate
+from metaplastic.optim import MetaplasticAdam, param_groups
 from metaplastic.report import compare_each
-from metaplastic.scenarios import Augmentation, Grouping
+from metaplastic.scenarios import Augmentation, Grouping, Task, stream
+from metaplastic.seeding import Purpose, generator
 
 QUICK = {
     Permuted: {"data": "digits", "tasks": 2},
@@ -126,15 +130,70 @@ def test_a_study_ends_at_its_quick_size_and_is_not_done_again(name, tmp_path):
 
 def test_a_probe_keeps_what_it_found(tmp_path):
     panel = quick_panel(study("fig6ce").panels["cde"])
+    panel = replace(panel, counts=(5, 3), config=replace(panel.config, running=PLAIN, epochs=2))
     run_study(Study("mine", Size.LAPTOP, {"p": panel}), (3,), tmp_path / "s", progress=False)
-    inside = tmp_path / "s" / "p" / "seed3"
-    for file, kind in (("sign_switch.json", SignSwitch), ("divergence.json", LayerDivergence)):
-        found = {name: kind.from_json(plain) for name, plain in json.loads((inside / file).read_text()).items()}
-        assert list(found) == ["layers.0.weight", "layers.2.weight"]
+    divergence, switching = (
+        json.loads((tmp_path / "s" / "p" / "seed3" / file).read_text())
+        for file in ("divergence.json", "sign_switch.json")
+    )
+    assert list(divergence) == list(switching) == ["layers.0.weight", "layers.2.weight"]
+    network, task, expected = by_hand(panel)
+    assert all(layer.rank_correlation is not None for layer in expected.values())
+    for name, layer in expected.items():
+        assert divergence[name] == approximately(layer.as_json())
+    source = generator(3, Purpose.PROBE)
+    rows = torch.randperm(1437, generator=source)[:30]
+    for name, count in zip(switching, (5, 3), strict=True):
+        loss = TrainingLoss(network, task, rows)
+        found = switch_signs(loss, name, count=count, generator=source, draws=2, bins=15)
+        assert switching[name] == approximately(found.as_json())
+
+
+def test_a_probe_is_not_taken_for_another(tmp_path):
+    panel = quick_panel(study("fig6ce").panels["cde"])
+    run_study(Study("mine", Size.LAPTOP, {"p": panel}), (3,), tmp_path / "s", progress=False)
     with pytest.raises(
         ValueError, match=r"expected in .*'?p'? results of .*\"draws\": 3.*, got those of .*\"draws\": 2"
     ):
         run_study(Study("mine", Size.LAPTOP, {"p": replace(panel, draws=3)}), (3,), tmp_path / "s", progress=False)
+
+
+PLAIN = Running(calibration_samples=200, evaluate_epochs=0, threads=1, engine=Engine.PLAIN)
+
+
+def by_hand(panel: SwitchingPanel) -> tuple[BinaryMLP, Task, dict[str, LayerDivergence]]:
+    """Train the network of seed 3 of a quick panel, and compare importance with divergence."""
+    options, seed = panel.config.optimizer, 3
+    task = stream(load("digits"), 1, seed=seed).tasks[0]
+    network = BinaryMLP([64, 8, 10], panel.config.norm, generator=generator(seed, Purpose.INITIALIZATION))
+    first, last = network.layers[0].weight, network.layers[2].weight
+    start = {"layers.0.weight": first.detach().clone(), "layers.2.weight": last.detach().clone()}
+    optimizer = MetaplasticAdam(
+        param_groups(network, options.metaplasticity[0]), lr=options.lr, weight_decay=options.weight_decay
+    )
+    schedule, steps = Schedule(epochs=2, batch_size=200, seed=seed), 0
+    for epoch in range(2):
+        for rows in schedule.batches(task, 0, epoch):
+            inputs, labels = task.view.batch(rows)
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network.train()(inputs), labels).backward()
+            optimizer.step()
+            steps += 1
+    recalibrate(network, task.view.batch(Schedule(1, seed=seed, calibration_samples=200).calibration_rows(task, 0))[0])
+    network.eval()
+    end = {"layers.0.weight": first, "layers.2.weight": last}
+    importance = Fisher(samples=20, seed=seed)(network, end, task, 0)
+    return network, task, divergence_report(importance, start, end, steps)
+
+
+def approximately(plain):
+    """Compare numbers up to what another order of sums does to them; a None stays one."""
+    return {
+        name: [value if value is None else pytest.approx(value, rel=1e-4, abs=1e-9) for value in values]
+        if isinstance(values, list)
+        else pytest.approx(values, rel=1e-4)
+        for name, values in plain.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -168,7 +227,7 @@ def test_what_was_stopped_is_gone_on_with(tmp_path, monkeypatch):
         carry_out(panel, *args, **options)
 
     monkeypatch.setattr(TrainingPanel, "carry_out", stopped_at_the_third)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         run_study(whole, (0,), tmp_path / "s", progress=False)
     monkeypatch.setattr(TrainingPanel, "carry_out", carry_out)
     run_study(whole, (0,), tmp_path / "s", progress=False)

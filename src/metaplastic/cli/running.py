@@ -1,6 +1,7 @@
 """The command that runs experiments: a preset, a study or one of its panels, a file, or what was stopped."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,7 @@ def _run_study(name: str, words: list[str]) -> None:
 
     options = parse(StudyOptions, words, f"run {name}")
     chosen, folder = study(name, options.size).only(options.panels), options.out or new_folder(name)
+    print(f"{name} in {folder}", flush=True)
     with resumable():
         run_study(
             chosen,
@@ -102,6 +104,7 @@ def _run_study(name: str, words: list[str]) -> None:
             data_dir=options.data_dir,
             progress=shown(options.quiet),
             before=lambda title: print(f"{title} ...", flush=True),
+            again=shlex.join(["metaplastic", "run", name, *words, *([] if options.out else ["--out", str(folder)])]),
         )
     show([folder])
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from metaplastic.experiments.config import Config, Unit
 from metaplastic.experiments.interrupt import Interrupted, deferred_interrupt
-from metaplastic.experiments.progress import TrainingProgress
+from metaplastic.experiments.progress import Shown, TrainingProgress
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.trial import Line, Trial
 from metaplastic.learners import Event, Moment, NonFiniteLossError
@@ -34,7 +34,7 @@ def carry_out(
     title: str,
     again: str,
     before_checkpoint: Callable[[], None] = lambda: None,
-    progress: bool | None = None,
+    progress: Shown = None,
 ) -> None:
     """Follow trials that are trained together to their end.
 
@@ -45,14 +45,14 @@ def carry_out(
         title: What the progress bar calls it.
         again: The command that goes on with it after an interruption.
         before_checkpoint: Called before checkpoints are written.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether, or where, to show a progress bar; None shows it on a terminal.
 
     Raises:
         Interrupted: After Ctrl-C, with checkpoints written.
         NonFiniteLossError: When training diverges; the last good checkpoints are kept.
     """
     due = _Interval(records[0].config)
-    with deferred_interrupt() as interrupt, TrainingProgress(trials[0], title, progress) as bar:
+    with deferred_interrupt() as interrupt, TrainingProgress(trials[0], title, progress, len(trials)) as bar:
         try:
             for event, lines in happenings:
                 stop = interrupt.asked  # read once: it may be asked for while the lines are written

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from safetensors.torch import load_file
 
 from metaplastic.evaluation import TrainingLoss, divergence_report, switch_signs
 from metaplastic.experiments.build import build_network, build_scenario, build_schedule
 from metaplastic.experiments.config import Config
+from metaplastic.experiments.progress import Shown, counting
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.run import computing
 from metaplastic.experiments.scenario_config import Stream
@@ -70,7 +69,7 @@ class SwitchingPanel:
         return {name: value for name, value in asdict(self).items() if name != "config"}
 
     def carry_out(
-        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
     ) -> None:
         """Train, with a record for every seed, and write to it `sign_switch.json` and `divergence.json`.
 
@@ -78,7 +77,7 @@ class SwitchingPanel:
             folder: Folder of the panel.
             seeds: The seeds.
             data_dir: Where the data lie; None looks where `load` looks.
-            progress: Whether to show progress bars; None shows them on a terminal.
+            progress: Whether, or where, to show progress bars; None shows them on a terminal.
         """
         run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
         for seed in seeds:
@@ -111,16 +110,14 @@ class _Probe:
         report = divergence_report(importance, before, after, self.steps)
         return {name: layer.as_json() for name, layer in report.items()}
 
-    def sign_switch(self, counts: tuple[int, ...], draws: int, samples: int, progress: bool | None) -> dict[str, Any]:
+    def sign_switch(self, counts: tuple[int, ...], draws: int, samples: int, progress: Shown) -> dict[str, Any]:
         """Switch signs in every layer, bin by bin."""
         source = generator(self.config.seed, Purpose.PROBE)
         rows = torch.randperm(len(self.task.view), generator=source)[:samples]
         loss = TrainingLoss(self.network, self.task, rows)
         layers = list(hidden_weights(self.network))
         found = {}
-        console = Console(stderr=True)
-        with Progress(console=console, disable=not (console.is_terminal if progress is None else progress)) as bar:
-            shown = bar.add_task("switching signs", total=BINS * len(layers))
+        with counting(f"switching signs, seed {self.config.seed}", BINS * len(layers), progress) as advance:
             for layer, count in zip(layers, counts, strict=True):
                 switched = switch_signs(
                     loss,
@@ -129,7 +126,7 @@ class _Probe:
                     generator=source,
                     draws=draws,
                     bins=BINS,
-                    after_bin=lambda _: bar.advance(shown),
+                    after_bin=lambda _: advance(),
                 )
                 found[layer] = switched.as_json()
         return found

@@ -24,7 +24,7 @@ from metaplastic.experiments.carry_out import begin, carry_out
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import to_json
 from metaplastic.experiments.loggers import Logger, MakeLogger, find_loggers, following
-from metaplastic.experiments.progress import TrainingProgress
+from metaplastic.experiments.progress import Shown, TrainingProgress
 from metaplastic.experiments.record import Record, require_room_for
 from metaplastic.experiments.trial import Line, Trial
 from metaplastic.learners import Engine, FineTune, Learner, Schedule
@@ -130,7 +130,7 @@ def run(
     folder: Path | None = None,
     *,
     data_dir: Path | None = None,
-    progress: bool | None = None,
+    progress: Shown = None,
     loggers: Sequence[str | MakeLogger] = (),
 ) -> Result:
     """Carry out an experiment and keep its record.
@@ -140,7 +140,7 @@ def run(
         folder: A new folder for the record; None makes one under `runs/` named after the preset, the time and the
             seed.
         data_dir: Where the data lie; None looks where `load` looks.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether, or where, to show a progress bar; None shows it on a terminal.
         loggers: What follows the run beside its record: `"tensorboard"`, `"wandb"`, or what makes a logger for the
             folder of the record.
 
@@ -167,7 +167,7 @@ def resume(
     folder: Path,
     *,
     data_dir: Path | None = None,
-    progress: bool | None = None,
+    progress: Shown = None,
     loggers: Sequence[str | MakeLogger] = (),
 ) -> Result:
     """Go on with a run from its last checkpoint; it ends with the same bits as a run that was never stopped.
@@ -175,7 +175,7 @@ def resume(
     Args:
         folder: Folder of the run.
         data_dir: Where the data lie; None looks where `load` looks.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether, or where, to show a progress bar; None shows it on a terminal.
         loggers: As in `run`.
 
     Returns:
@@ -268,7 +268,7 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
     )
 
 
-def _carry_out(trial: Trial, record: Record, progress: bool | None) -> Result:
+def _carry_out(trial: Trial, record: Record, progress: Shown) -> Result:
     carry_out(
         ((event, [line]) for event, line in trial.run()),
         [trial],

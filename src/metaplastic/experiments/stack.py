@@ -9,8 +9,10 @@ from typing import Any
 from metaplastic.experiments.build import build_optimizer
 from metaplastic.experiments.carry_out import Happening, begin, carry_out
 from metaplastic.experiments.config import Config, Family
+from metaplastic.experiments.interrupt import Interrupted
 from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.record import Record, require_room_for
 from metaplastic.experiments.run import Result, computing, followed_records, make_trial, resume, run
 from metaplastic.experiments.scenario_config import Split
@@ -126,7 +128,7 @@ def run_seeds(
     *,
     stack: bool | None = None,
     data_dir: Path | None = None,
-    progress: bool | None = None,
+    progress: Shown = None,
     loggers: Sequence[str | MakeLogger] = (),
 ) -> list[Result]:
     """Carry out an experiment for several seeds, each with a record of its own.
@@ -137,7 +139,7 @@ def run_seeds(
         folder: Folder for the records, `seed0` and so on; those that are there already are gone on with.
         stack: Whether to train those that are not there yet as one stack of networks; None does so where it is faster.
         data_dir: Where the data lie; None looks where `load` looks.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether, or where, to show a progress bar; None shows it on a terminal.
         loggers: As in `run`; every seed has its own.
 
     Returns:
@@ -147,6 +149,7 @@ def run_seeds(
         ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
         ImportError: When the package of a logger is not installed.
         NonFiniteLossError: When a training diverged; all others were carried out before.
+        Interrupted: After Ctrl-C, with checkpoints written.
     """
     require_seeds(seeds)
     makers = find_loggers(loggers)
@@ -170,6 +173,8 @@ def run_seeds(
                 results[seed] = resume(places[seed], **how)
         except NonFiniteLossError as error:
             diverged = error
+        except Interrupted:  # the run says how to go on with it alone
+            raise Interrupted(_again(folder)) from None
     if diverged is not None:
         raise diverged
     return [results[seed] for seed in seeds]
@@ -181,7 +186,7 @@ def run_remaining_seeds(
     folder: Path,
     *,
     data_dir: Path | None = None,
-    progress: bool | None = None,
+    progress: Shown = None,
 ) -> None:
     """Carry out an experiment for those seeds whose records are not complete; the others are not touched.
 
@@ -190,7 +195,7 @@ def run_remaining_seeds(
         seeds: The seeds, all different.
         folder: Folder for the records, as in `run_seeds`.
         data_dir: Where the data lie; None looks where `load` looks.
-        progress: Whether to show a progress bar; None shows it on a terminal.
+        progress: Whether, or where, to show a progress bar; None shows it on a terminal.
 
     Raises:
         ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
@@ -202,6 +207,8 @@ def run_remaining_seeds(
         for seed, place in places.items()
         if not ((place / "config.json").exists() and _record(config, seed, place).complete)
     ]
+    if isinstance(progress, StudyProgress):
+        progress.finish(len(seeds) - len(remaining))
     if remaining:
         run_seeds(config, remaining, folder, data_dir=data_dir, progress=progress)
 
@@ -217,6 +224,10 @@ def require_seeds(seeds: Sequence[int]) -> None:
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
+
+
+def _again(folder: Path) -> str:
+    return f"the same command with --out {folder}"
 
 
 def _record(config: Config, seed: int, place: Path) -> Record:
@@ -235,7 +246,7 @@ def _run_stack(
     folder: Path,
     places: dict[int, Path],
     data_dir: Path | None,
-    progress: bool | None,
+    progress: Shown,
     makers: Sequence[MakeLogger],
 ) -> dict[int, Result]:
     with computing(configs[0].running.threads):
@@ -250,7 +261,7 @@ def _run_stack(
                     stack.trials,
                     records,
                     title=f"{configs[0].name}, {len(configs)} seeds at once",
-                    again=f"the same command with --out {folder}",
+                    again=_again(folder),
                     before_checkpoint=stack.share_state,
                     progress=progress,
                 )

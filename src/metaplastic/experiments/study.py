@@ -11,6 +11,8 @@ from metaplastic.choices import unknown
 from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, two_dimensional_quadratic
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
+from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
 from metaplastic.files import write_json
 from metaplastic.learners import NonFiniteLossError
@@ -37,7 +39,7 @@ class Panel(Protocol):
         ...
 
     def carry_out(
-        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
     ) -> None:
         """Carry it out; what is in the folder already is not done again, and what was stopped is gone on with."""
         ...
@@ -58,7 +60,7 @@ class TrainingPanel:
         return {}
 
     def carry_out(
-        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
     ) -> None:
         """Train, with a record for every seed in a folder `seed0` and so on.
 
@@ -66,7 +68,7 @@ class TrainingPanel:
             folder: Folder of the panel.
             seeds: The seeds.
             data_dir: Where the data lie; None looks where `load` looks.
-            progress: Whether to show a progress bar; None shows it on a terminal.
+            progress: Whether, or where, to show a progress bar; None shows it on a terminal.
         """
         run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
 
@@ -93,7 +95,7 @@ class QuadraticPanel:
         return asdict(self)
 
     def carry_out(
-        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: bool | None = None
+        self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
     ) -> None:
         """Descend, and write what came out to `quadratic.json`.
 
@@ -178,6 +180,7 @@ def run_study(
     data_dir: Path | None = None,
     progress: bool | None = None,
     before: Callable[[str], None] = lambda title: None,
+    again: str | None = None,
 ) -> None:
     """Carry out all panels of a study for several seeds.
 
@@ -189,22 +192,42 @@ def run_study(
         seeds: The seeds, all different.
         folder: Folder of the study, new or that of the same study; it gets a folder per panel.
         data_dir: Where the data lie; None looks where `load` looks.
-        progress: Whether to show progress bars; None shows them on a terminal.
-        before: Called with a title before each panel.
+        progress: Whether to show how far it is; None shows it on a terminal.
+        before: Called with a title before each panel, where nothing else shows how far it is.
+        again: The command that goes on with it after an interruption; None says which folder to call this with.
 
     Raises:
         ValueError: When there is no seed, or the folder holds something else.
         FileNotFoundError: When data are missing, with the command that fetches or makes them.
         NonFiniteLossError: When a training diverged; all other panels were carried out before.
+        Interrupted: After Ctrl-C, with checkpoints written.
     """
     require_seeds(seeds)
     _claim(folder, study)
+    with StudyProgress(f"{study.name}, {study.size}", len(study.panels) * len(seeds), progress) as shown:
+        try:
+            _carry_out(study, seeds, folder, data_dir, shown, before)
+        except (Interrupted, KeyboardInterrupt):  # what a run says of itself would go on with that run alone
+            raise Interrupted(again or f"the same call, in the folder {folder}") from None
+
+
+def _carry_out(
+    study: Study,
+    seeds: Sequence[int],
+    folder: Path,
+    data_dir: Path | None,
+    shown: StudyProgress,
+    before: Callable[[str], None],
+) -> None:
     diverged: NonFiniteLossError | None = None
-    for place, (name, panel) in enumerate(study.panels.items(), start=1):
-        before(f"{study.name} {name}, {place} of {len(study.panels)}")
+    for place, (name, panel) in enumerate(study.panels.items()):
+        title = f"{name}, {place + 1} of {len(study.panels)}"
+        shown.turn_to(title, place * len(seeds))
+        if not shown.shown:
+            before(f"{study.name} {title}")
         try:
             _claim_panel(folder / name, panel.settings())
-            panel.carry_out(folder / name, seeds, data_dir=data_dir, progress=progress)
+            panel.carry_out(folder / name, seeds, data_dir=data_dir, progress=shown)
         except NonFiniteLossError as error:
             diverged = error
     if diverged is not None:

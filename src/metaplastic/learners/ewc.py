@@ -61,6 +61,7 @@ class EWC(NeedsBoundaries):
         if decay is not None and not 0 <= decay <= 1:
             raise ValueError(f"expected a decay in [0, 1], got {decay}; 1 forgets no task's importance")
         require_fixed_statistics(network, NEEDS_FIXED)
+        self.name = _name(importance, decay)
         self.network = network
         self.strength = strength
         self.importance = importance
@@ -94,6 +95,11 @@ class EWC(NeedsBoundaries):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` returned."""
         self.quadratic.load_state(state)
+
+
+def _name(importance: Importance, decay: float | None) -> str:
+    method = "random consolidation" if isinstance(importance, Shuffled) else "EWC"
+    return method if decay is None else f"online {method}"
 
 
 def random_consolidation(

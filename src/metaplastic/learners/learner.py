@@ -76,6 +76,9 @@ class WithoutHooks:
 class NeedsBoundaries(WithoutHooks):
     """The hooks of a learner that does something where a task ends, and learns what is announced as it comes."""
 
+    name = ""
+    """What errors call it; empty for the name of its class."""
+
     def curriculum(self, scenario: Scenario) -> Scenario:
         """Return the scenario as it is, if it announces boundaries.
 
@@ -88,5 +91,5 @@ class NeedsBoundaries(WithoutHooks):
         Raises:
             ValueError: When boundaries are not announced.
         """
-        scenario.require_boundaries(type(self).__name__)
+        scenario.require_boundaries(self.name or type(self).__name__)
         return scenario

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaplastic.learners.finetune import FineTune
-from metaplastic.learners.learner import Learner
+from metaplastic.learners.learner import Learner, NeedsBoundaries
 from metaplastic.nn import Scope, Statistics, keep_task, member_cross_entropy, normalizations, recalibrate
 from metaplastic.scenarios import Scenario, Task
 from metaplastic.seeding import Purpose, generator
@@ -192,7 +192,7 @@ def learn(
         Events, in the order in which they happen.
 
     Raises:
-        ValueError: When network or schedule need something that the scenario does not announce.
+        ValueError: When network, learner or schedule need something that the scenario does not announce.
 
     Example:
         >>> from metaplastic.data import load
@@ -204,7 +204,7 @@ def learn(
         >>> [event.task for event in events if event.moment is Moment.TASK]
         [0, 1]
     """
-    require_announced(network, scenario, schedule)
+    require_announced(network, scenario, schedule, learner)
     modes = [(module, module.training) for module in network.modules()]
     rates = [group["lr"] for group in optimizer.param_groups]
     try:
@@ -233,17 +233,22 @@ def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float], division: f
             group["lr"] = rate / division**index
 
 
-def require_announced(network: nn.Module, scenario: Scenario, schedule: Schedule) -> None:
-    """Fail if network or schedule need to know what the scenario does not announce.
+def require_announced(
+    network: nn.Module, scenario: Scenario, schedule: Schedule, learner: Learner = FineTune()
+) -> None:
+    """Fail if network, schedule or learner need to know what the scenario does not announce.
 
     Args:
         network: Its normalisations may be kept per task.
         scenario: Says what is announced.
         schedule: May reset the optimizer at boundaries.
+        learner: May do something where a task ends.
 
     Raises:
         ValueError: When something is needed that is not announced.
     """
+    if isinstance(learner, NeedsBoundaries):
+        learner.curriculum(scenario)
     if schedule.reset_optimizer:
         scenario.require_boundaries("an optimizer reset at each task")
     if schedule.lr_division != 1:
