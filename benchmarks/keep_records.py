@@ -41,7 +41,7 @@ def keep(run: Path, kept: Path, synapses: bool) -> None:
         if (run / name).exists():
             shutil.copy(run / name, kept / name)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    lines = thinned(lines, synapses, histograms=run.name == FIRST)
+    lines = thinned(lines, synapses, histograms=run.name.endswith(FIRST))
     (kept / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 

@@ -26,17 +26,24 @@ SPREAD = {
     "MNIST, then Fashion-MNIST on a laptop": tuple(
         f"fig4ab/{row}" for row in ("a", "b", "tuned", "unannounced-plain", "unannounced")
     ),
+    "Five classes of CIFAR-10 after five, on a laptop": tuple(
+        f"fig4ef/{row}"
+        for row in (
+            *("e", "f", "tuned", "frozen", "unannounced-plain", "unannounced"),
+            *("nearest-mean", "streaming-lda", "joint"),
+        )
+    ),
 }
 """Tables whose rows are the accuracies per task, each mean ± deviation."""
 
 
 def rows(section):
-    """Numbers with a decimal of each row of the first table of a section, without its first two cells of words."""
+    """Numbers of each row of the first table of a section, in the cells that begin with one."""
     _, found = LEDGER.split(f"\n## {section}\n")
     table = re.search(r"\n\| ---.*?\n((?:\|.*\n)+)", found).group(1)
     for line in table.splitlines():
-        cells = line.strip("|").split("|")[1:]
-        yield [float(number) for cell in cells for number in re.findall(r"-?\d+\.\d", cell)]
+        cells = line.strip("|").split("|")
+        yield [float(number) for cell in cells if re.match(r" -?\d", cell) for number in re.findall(r"-?\d+\.\d", cell)]
 
 
 def final(folder):
