@@ -15,11 +15,11 @@ from metaplastic.evaluation import Memory, mean_interval, paired_permutation_tes
 from metaplastic.experiments import Record, run
 from metaplastic.experiments.method_config import Method, Penalty
 from metaplastic.nn import NormPolicy, Statistics
-from metaplastic.report import accuracy_heat_map, compare, report, run_figures, runs_page
+from metaplastic.report import accuracy_heat_map, compare, compare_each, report, run_figures, runs_page
 from metaplastic.report.commands import group_commands
 from metaplastic.report.flags import flags
 from metaplastic.report.memory import read_memory
-from metaplastic.report.origins import read_origin
+from metaplastic.report.origins import duration, read_origin
 from metaplastic.report.svg import DARK_PAGE
 
 from .conftest import small
@@ -143,8 +143,15 @@ def test_memory_is_that_of_the_end_of_training_and_silence_is_said(runs, tmp_pat
     (earlier / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
     assert read_memory(compare([earlier]).groups[0]) is None
     said = runs_page([compare([earlier])])
-    assert "Not recorded by the version that ran them." in said
+    assert "<dt>Memory</dt><dd>Not recorded.</dd>" in said
     assert "Accuracy against memory" not in said
+
+
+@pytest.fixture
+def two(runs, tmp_path):
+    """Two seeds, and the versions of a record."""
+    first, second = (copied(runs / f"m0-seed{seed}", tmp_path / "two", f"seed{seed}") for seed in (0, 1))
+    return first, second, json.loads((first / "environment.json").read_text())["versions"]
 
 
 def test_few_seeds_different_versions_and_uncommitted_changes_are_flagged(runs, tmp_path):
@@ -156,6 +163,44 @@ def test_few_seeds_different_versions_and_uncommitted_changes_are_flagged(runs, 
     assert "runs were made with different versions: torch 2.12 and 2.13" in said
     assert "runs were made at 2 different commits of the package" in said
     assert "runs were made with changes that are not in the commit" in said
+
+
+def test_the_time_is_of_the_runs_that_record_it(two):
+    first, second, _ = two
+    assert "runs; not recorded" not in runs_page(compare_each([first, second]))
+    (second / "metrics.jsonl").unlink()
+    known = re.escape(duration(read_origin(first).seconds))
+    said = runs_page(compare_each([first, second]))
+    assert re.search(f"<dd>{known} for 1 of 2 runs; not recorded for the others</dd>", said)
+    (first / "metrics.jsonl").unlink()
+    assert "<dt>Training and tests</dt><dd>not recorded</dd>" in runs_page(compare_each([first, second]))
+
+
+def test_groups_without_metrics_are_named_at_the_figures_that_need_them(runs, two, tmp_path):
+    _, second, _ = two
+    (second / "metrics.jsonl").unlink()
+    comparison = compare([tmp_path / "two", runs / "m80-seed0"])
+    figures = {figure.name: figure for figure in run_figures(comparison)}
+    reason = "Without curves, because runs have no accuracy during training in metrics.jsonl: m = 0 (1 of 2 runs)."
+    assert reason in figures["curves"].notes
+    assert len(figures["curves"].figure.axes) == 1
+    assert figures["curves"].figure.texts[-1].get_text().endswith("Without curves: m = 0.")
+    for name in ("consolidated-fraction", "flip-rate", "memory"):
+        assert "Not recorded: m = 0." in figures[name].notes
+
+
+def test_no_curves_are_drawn_where_no_run_has_metrics_and_the_page_says_why(two, tmp_path):
+    *folders, _ = two
+    for folder in folders:
+        (folder / "metrics.jsonl").unlink()
+    paths = report(folders, tmp_path / "out")
+    assert [path.name for path in paths] == ["final-accuracy.png", "report.md", "report.html"]
+    text = paths[-1].read_text()
+    assert [attributes["id"] for tag, attributes in Tree(text).elements if tag == "figure"] == [
+        "tests-1-final",
+        "tests-1-matrix",
+    ]
+    assert "<dt>Curves</dt><dd>Without curves, because runs have no accuracy during training in metrics.jsonl" in text
 
 
 def test_statistics_of_the_test_batch_are_flagged_before_the_run_is_complete_too(tmp_path):

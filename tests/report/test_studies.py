@@ -7,10 +7,14 @@ from dataclasses import replace
 import pytest
 
 from metaplastic.experiments import Record, study
-from metaplastic.report import read_studies
-from metaplastic.report.origins import duration
+from metaplastic.report import paper_figures, read_studies
+from metaplastic.report.origins import duration, time_spent
+from metaplastic.report.page import Shown
+from metaplastic.report.paper_page import paper_page
 
 from .conftest import PANELS
+
+SHOWN = [Shown("key", "title", "<svg></svg>", "<svg></svg>", [["a"], ["b"]])]
 
 
 def edit(path, change):
@@ -79,6 +83,32 @@ def test_records_of_different_versions_are_refused_with_the_list(studies, copy):
         ValueError, match=r"made by one version .*metaplastic 0\.1\.0: .* and .* more; .*0\.0\.9: .*seed1"
     ):
         read_studies([studies / "fig4ab", folder])
+
+
+def test_the_time_of_a_study_says_how_many_of_its_runs_it_is_of(copy):
+    folder = copy("fig2")
+    assert time_spent(read_studies([folder])[0].origins) == duration(read_studies([folder])[0].seconds)
+    for panel in "abc":
+        (folder / panel / "seed1" / "metrics.jsonl").unlink()
+    (fig2,) = read_studies([folder])
+    assert time_spent(fig2.origins) == f"{duration(fig2.seconds)} for 5 of 8 runs; not recorded for the others"
+    assert f"<dd>{time_spent(fig2.origins)}</dd>" in paper_page([(fig2, SHOWN)])
+
+
+@pytest.mark.parametrize(("name", "first"), [("fig2", "final"), ("table1", "methods")])
+def test_studies_whose_records_have_no_metrics_have_no_curves_and_say_so(copy, name, first):
+    folder = copy(name)
+    silent = r"Without curves, because runs have no accuracy during training in metrics.jsonl: "
+    (panel, *others) = sorted(path.parent for path in folder.glob("*/seed1"))
+    (panel / "seed1" / "metrics.jsonl").unlink()
+    curves = next(figure for figure in paper_figures(*read_studies([folder])) if figure.name == "curves")
+    assert len(curves.figure.axes) == len(others)
+    assert [note for note in curves.notes if note.startswith(silent) and note.endswith(" (1 of 2 runs).")]
+    for path in folder.glob("*/*/metrics.jsonl"):
+        path.unlink()
+    (figure,) = paper_figures(*read_studies([folder]))
+    assert figure.name == first
+    assert [note for note in figure.notes if note.startswith(silent) and note.count("(2 of 2 runs)") == 4]
 
 
 def test_records_of_different_formats_are_refused_with_the_list(copy):

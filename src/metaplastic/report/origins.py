@@ -20,7 +20,8 @@ class Origin:
         version: Version of the package that made it.
         commit: Its commit, with a plus if files differed from it; empty outside a checkout.
         machine: Processor or graphics processor, in words.
-        seconds: Time spent in training and testing; its share of it, for networks trained at once.
+        seconds: Time spent in training and testing; its share of it, for networks trained at once. None where the
+            record has no metrics that say it.
         versions: Packages and their versions, of Python too.
     """
 
@@ -29,7 +30,7 @@ class Origin:
     version: str
     commit: str
     machine: str
-    seconds: float
+    seconds: float | None
     versions: tuple[tuple[str, str], ...] = ()
 
 
@@ -88,6 +89,28 @@ def duration(seconds: int | float) -> str:
         counts[unit], whole = divmod(whole, size)
     first = next(place for place, count in enumerate(counts.values()) if count)
     return " ".join(f"{count} {unit}" for unit, count in list(counts.items())[first : first + 2])
+
+
+def time_spent(origins: Sequence[Origin]) -> str:
+    """Say how long records took, and of how many of them that is known.
+
+    Args:
+        origins: Where they came from.
+
+    Returns:
+        The sum over those that say it.
+
+    Example:
+        >>> known = Origin(Path("a"), "1", "0.1.0", "", "one thread", 60.0)
+        >>> silent = Origin(Path("b"), "1", "0.1.0", "", "one thread", None)
+        >>> time_spent([known, known]), time_spent([known, silent]), time_spent([silent])
+        ('2 min 0 s', '1 min 0 s for 1 of 2 runs; not recorded for the others', 'not recorded')
+    """
+    known = [origin.seconds for origin in origins if origin.seconds is not None]
+    if not known:
+        return "not recorded"
+    others = f" for {len(known)} of {len(origins)} runs; not recorded for the others"
+    return f"{duration(sum(known))}{others if len(known) < len(origins) else ''}"
 
 
 def said_commit(commit: str) -> str:
@@ -150,11 +173,11 @@ def _machine(environment: dict[str, Any]) -> str:
     return ", ".join(words for words in said if words)
 
 
-def _seconds(path: Path) -> float:
+def _seconds(path: Path) -> float | None:
     """Add up the seconds of epochs; those of networks trained at once were spent on all of them together."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    members, seconds = 1, 0.0
+    members, seconds = 1, []
     for line in map(json.loads, (line for line in lines if line.endswith("\n"))):
         members = line.get("engine", {}).get("members", members)
-        seconds += line.get("seconds", 0.0) / members
-    return seconds
+        seconds += [line["seconds"] / members] if "seconds" in line else []
+    return sum(seconds) if seconds else None

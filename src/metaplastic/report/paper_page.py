@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from metaplastic.experiments import STUDIES, claim, description
-from metaplastic.report.origins import duration, said_commit
+from metaplastic.report.origins import said_commit, time_spent
 from metaplastic.report.page import Section, Shown, each, page
 from metaplastic.report.studies import StudyRecord
 
@@ -40,7 +40,7 @@ def _section(study: StudyRecord, shown: Sequence[Shown]) -> Section:
         facts={
             "Size": study.size.value,
             "Seeds": f"{len(study.seeds)}: {', '.join(map(str, study.seeds))}" if study.seeds else "one published draw",
-            "Training and tests": duration(study.seconds) if study.seconds else "not recorded",
+            "Training and tests": time_spent(study.origins),
             "Package": each(f"metaplastic {origin.version}" for origin in study.origins),
             "Commit": each(said_commit(origin.commit) for origin in study.origins),
             "Machine": each(origin.machine for origin in study.origins),

@@ -29,7 +29,7 @@ def task_figures(study: StudyRecord) -> list[PageFigure]:
         Its figures, per set of tests.
     """
     found = _numbered(study)
-    return [figure for one, end in found for figure in (_curves(one, end), _bars(study, one, end))]
+    return [figure for one, end in found for figure in (*_curves(one, end), _bars(study, one, end))]
 
 
 def _numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
@@ -38,17 +38,27 @@ def _numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
     return [(one, f"-{place}" if len(found) > 1 else "") for place, one in enumerate(found, 1)]
 
 
-def _curves(comparison: Comparison, end: str) -> PageFigure:
+def _curves(comparison: Comparison, end: str) -> list[PageFigure]:
+    """The figure of accuracy during training; none where no record holds it."""
+    if not any(group.has_curves for group in comparison.groups):
+        return []
     header = ["panel", "after", *comparison.tests]
     body = [row for group in comparison.groups for row in stage_rows(group)]
-    return PageFigure(
+    said = "Accuracy in %, mean over the seeds, where training on a task had ended."
+    figure = PageFigure(
         f"curves{end}",
         "Accuracy on each test while the tasks are learned",
         f"Lines of test accuracy against epochs, one panel per run. {ends(comparison)}",
         accuracy_curves(comparison, Band.INTERVAL),
         [header, *body],
-        ("Accuracy in %, mean over the seeds, where training on a task had ended.", *told(comparison)),
+        (said, *told(comparison), *comparison.without_curves()),
     )
+    return [figure]
+
+
+def _silent(comparison: Comparison) -> list[str]:
+    """Say that there is no figure of curves, where there is none."""
+    return [] if any(group.has_curves for group in comparison.groups) else comparison.without_curves()
 
 
 def stage_rows(group: Group, most: int = 10) -> Table:
@@ -80,6 +90,7 @@ def _bars(study: StudyRecord, comparison: Comparison, end: str) -> PageFigure:
             "forgetting and bwt in percentage points.",
             *told(comparison),
             *missing(comparison),
+            *_silent(comparison),
         ),
     )
 
@@ -107,9 +118,9 @@ def method_figures(study: StudyRecord) -> list[PageFigure]:
             f"Bars of test accuracy after the last task, one colour per method. {ends(comparison)}",
             final_bars(comparison),
             with_settings(paired_rows(comparison, "ewc"), {panel.title: panel.differs for panel in study.panels}),
-            (*PAIRED_NOTES, *told(comparison), *missing(comparison)),
+            (*PAIRED_NOTES, *told(comparison), *missing(comparison), *_silent(comparison)),
         )
-        figures += [table, _curves(comparison, end)]
+        figures += [table, *_curves(comparison, end)]
     return figures
 
 

@@ -12,7 +12,7 @@ from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.heat_map import heat_map_figure
 from metaplastic.report.labels import compared, short_labels
 from metaplastic.report.memory import memory_figure
-from metaplastic.report.origins import Origin, duration, read_origin, said_commit
+from metaplastic.report.origins import Origin, read_origin, said_commit, time_spent
 from metaplastic.report.page import Section, Table, each, page
 from metaplastic.report.page_figure import PageFigure, ends, shown
 from metaplastic.report.paired import PAIRED_NOTES, paired_rows
@@ -68,13 +68,18 @@ def _section(comparison: Comparison, settings: dict[str, str], key: str, against
     groups = comparison.groups
     origins = [read_origin(run.folder) for group in groups for run in group.runs]
     figures = run_figures(comparison, against)
-    silent = "" if any(figure.name == "memory" for figure in figures) else "Not recorded by the version that ran them."
+    names = {figure.name for figure in figures}
     return Section(
         key=key,
         mark=comparison.title,
         title=" \u00b7 ".join(group.label for group in groups),
         facts=_facts(comparison, origins),
-        remarks={"What was known": " ".join(told(comparison)), "Versions": _versions(origins), "Memory": silent},
+        remarks={
+            "What was known": " ".join(told(comparison)),
+            "Versions": _versions(origins),
+            "Curves": "" if "curves" in names else " ".join(comparison.without_curves()),
+            "Memory": "" if "memory" in names else "Not recorded.",
+        },
         commands={f"Command for {settings.get(group.label, group.label)}": group_commands(group) for group in groups},
         cautions=flags(comparison, origins),
         shown=[shown(f"{key}-{figure.name}", figure) for figure in figures],
@@ -85,7 +90,7 @@ def _facts(comparison: Comparison, origins: Sequence[Origin]) -> dict[str, str]:
     seeds = [[run.config.seed for run in group.runs] for group in comparison.groups]
     return {
         "Seeds": each(", ".join(map(str, row)) for row in seeds),
-        "Training and tests": duration(sum(origin.seconds for origin in origins)),
+        "Training and tests": time_spent(origins),
         "Commit": each(said_commit(origin.commit) for origin in origins),
         "Machine": each(origin.machine for origin in origins),
     }
@@ -118,14 +123,16 @@ def run_figures(comparison: Comparison, against: str | None = None) -> list[Page
     return [figure for figure in found if figure is not None]
 
 
-def _curves(comparison: Comparison) -> PageFigure:
+def _curves(comparison: Comparison) -> PageFigure | None:
+    if not any(group.has_curves for group in comparison.groups):
+        return None
     return PageFigure(
         "curves",
         "Accuracy on each test while the tasks are learned",
         f"Lines of test accuracy against epochs, one panel per group. {ends(comparison)}",
         accuracy_curves(comparison, Band.INTERVAL),
         [["", "after", *comparison.tests], *(row for group in comparison.groups for row in stage_rows(group))],
-        ("Accuracy in %, mean over the seeds, where training on a task had ended.",),
+        ("Accuracy in %, mean over the seeds, where training on a task had ended.", *comparison.without_curves()),
     )
 
 

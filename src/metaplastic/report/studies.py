@@ -114,8 +114,8 @@ class StudyRecord:
 
     @property
     def seconds(self) -> float:
-        """Time spent in training and testing."""
-        return sum(origin.seconds for origin in self.origins)
+        """Time spent in training and testing, as far as its records say; `time_spent` tells of how many they do."""
+        return sum(origin.seconds or 0.0 for origin in self.origins)
 
     def comparisons(self) -> list[Comparison]:
         """Put the panels that are trainings side by side.
