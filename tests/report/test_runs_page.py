@@ -154,15 +154,35 @@ def two(runs, tmp_path):
     return first, second, json.loads((first / "environment.json").read_text())["versions"]
 
 
-def test_few_seeds_different_versions_and_uncommitted_changes_are_flagged(runs, tmp_path):
-    first, second = (copied(runs / f"m0-seed{seed}", tmp_path, f"seed{seed}") for seed in (0, 1))
-    changed(first / "environment.json", commit="a" * 40, versions={"python": "3.11", "torch": "2.12"})
-    changed(second / "environment.json", commit="b" * 40 + "+", versions={"python": "3.11", "torch": "2.13"})
+def test_few_seeds_different_versions_commits_and_uncommitted_changes_are_flagged(two):
+    first, second, versions = two
+    changed(first / "environment.json", commit="a" * 40, versions=versions | {"torch": "2.13.0+cpu"})
+    changed(second / "environment.json", commit="b" * 40 + "+", versions=versions | {"torch": "2.13.1"})
     said = flagged([first, second])
     assert "fewer than 5 seeds (m = 0: 2)" in said
-    assert "runs were made with different versions: torch 2.12 and 2.13" in said
-    assert "runs were made at 2 different commits of the package" in said
-    assert "runs were made with changes that are not in the commit" in said
+    assert "runs were made with different versions: torch 2.13.0+cpu and 2.13.1" in said
+    commits = f"{'a' * 10} (1 run), {'b' * 10} with changes (1 run)"
+    assert f"runs were made at 2 different commits of the package: {commits}" in said
+    assert "1 of 2 runs were made with changes that are not in the commit" in said
+    assert commits in runs_page(compare_each([first, second]))
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "listed"),
+    [
+        ("metaplastic", "0.0.9", r"metaplastic 0\.0\.9, torch [\d.]+: \S*seed1"),
+        ("torch", "1.13.1", r"metaplastic [\d.]+, torch 1\.13: \S*seed1"),
+    ],
+)
+def test_versions_that_may_differ_in_what_they_learn_are_refused_with_the_list(two, tmp_path, package, version, listed):
+    first, second, versions = two
+    changed(second / "environment.json", versions=versions | {package: version})
+    do = r"To compare them, .*'metaplastic run --from FOLDER/config.json'.*report on each kind by itself"
+    with pytest.raises(ValueError, match=rf"one version of metaplastic and one of torch, .*seed0; .*{listed}\. {do}"):
+        report([first, second], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    for kind, folder in enumerate((first, second)):
+        assert report([folder], tmp_path / f"out{kind}")
 
 
 def test_the_time_is_of_the_runs_that_record_it(two):

@@ -1,6 +1,7 @@
 """Folders of studies are read as the study is defined, and what cannot stand beside each other is refused."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -80,9 +81,29 @@ def test_records_of_different_versions_are_refused_with_the_list(studies, copy):
     folder = copy("fig2")
     edit(folder / "b" / "seed1" / "environment.json", lambda plain: plain["versions"].update(metaplastic="0.0.9"))
     with pytest.raises(
-        ValueError, match=r"made by one version .*metaplastic 0\.1\.0: .* and .* more; .*0\.0\.9: .*seed1"
+        ValueError, match=r"made by one version .*metaplastic 0\.1\.0, .* and .* more; .*0\.0\.9, .*seed1\. To compare"
     ):
         read_studies([studies / "fig4ab", folder])
+
+
+def test_records_of_different_versions_of_torch_are_refused_and_every_one_of_the_few_is_listed(copy):
+    folder = copy("fig2")
+    odd = [folder / panel / "seed1" for panel in "abc"] + [folder / "d" / "seed0"]
+    for run in odd[:-1]:
+        edit(run / "environment.json", lambda plain: plain["versions"].update(torch="1.13.1+cu117"))
+    listed = r", torch 1\.13: " + ", ".join(re.escape(str(run)) for run in odd[:-1])
+    with pytest.raises(ValueError, match=rf"torch [\d.]+: .* and 2 more; .*{listed}\."):
+        read_studies([folder])
+
+
+def test_different_commits_are_a_caution_with_the_commits(copy):
+    folder = copy("fig6ab")
+    for panel, commit in (("a", "a" * 40), ("b", "b" * 40 + "+")):
+        edit(folder / panel / "environment.json", lambda plain, commit=commit: plain.update(commit=commit))
+    (fig6,) = read_studies([folder])
+    listed = f"{'a' * 10} (1 run), {'b' * 10} with changes (1 run)"
+    assert f"runs were made at 2 different commits of the package: {listed}" in fig6.cautions()
+    assert "1 of 2 runs were made with changes that are not in the commit" in fig6.cautions()
 
 
 def test_the_time_of_a_study_says_how_many_of_its_runs_it_is_of(copy):
@@ -114,7 +135,7 @@ def test_studies_whose_records_have_no_metrics_have_no_curves_and_say_so(copy, n
 def test_records_of_different_formats_are_refused_with_the_list(copy):
     folder = copy("fig2")
     edit(folder / "b" / "seed1" / "config.json", lambda plain: plain.update(format=2))
-    with pytest.raises(ValueError, match=r"expected records of one format, .*format 1, .*; format 2, .*b/seed1; run"):
+    with pytest.raises(ValueError, match=r"expected records of one format, .*format 1, .*; format 2, .*b/seed1\. To"):
         read_studies([folder])
 
 

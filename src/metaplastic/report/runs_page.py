@@ -12,7 +12,7 @@ from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.heat_map import heat_map_figure
 from metaplastic.report.labels import compared, short_labels
 from metaplastic.report.memory import memory_figure
-from metaplastic.report.origins import Origin, read_origin, said_commit, time_spent
+from metaplastic.report.origins import Origin, read_origin, require_one_kind, said_commit, time_spent
 from metaplastic.report.page import Section, Table, each, page
 from metaplastic.report.page_figure import PageFigure, ends, shown
 from metaplastic.report.paired import PAIRED_NOTES, paired_rows
@@ -40,14 +40,17 @@ def runs_page(comparisons: Sequence[Comparison], against: str | None = None) -> 
         HTML, the same for the same records.
 
     Raises:
-        ValueError: When no group has that label, or a record says nothing of where it came from.
+        ValueError: When no group has that label, records were made by different versions of the package or of torch,
+            or one says nothing of where it came from.
     """
     shortened = [_shortened(comparison) for comparison in comparisons]
     names = [group.label for comparison, _ in shortened for group in comparison.groups]
     if against is not None and against not in names:
         raise ValueError(unknown("group to test against", against, names))
+    groups = [group for comparison in comparisons for group in comparison.groups]
+    require_one_kind([read_origin(run.folder) for group in groups for run in group.runs])
     sections = [_section(*one, f"tests-{place}", against) for place, one in enumerate(shortened, 1)]
-    runs = sum(len(group.runs) for comparison in comparisons for group in comparison.groups)
+    runs = sum(len(group.runs) for group in groups)
     title = each(_capital(comparison.title) for comparison in comparisons)
     return page(f"{title}: {runs} run{'s' if runs > 1 else ''}", _LEAD, sections)
 

@@ -29,8 +29,8 @@ def report(folders: Iterable[Path | str], out: Path, against: str | None = None)
         which holds its pictures itself.
 
     Raises:
-        ValueError: When the folders hold no run with a complete task, a record is damaged, or no group has the label.
-            Nothing is written then.
+        ValueError: When the folders hold no run with a complete task, a record is damaged, records were made by
+            different versions of the package or of torch, or no group has the label. Nothing is written then.
     """
     given = list(folders)
     comparisons = compare_each(given) or [compare(given)]  # which says why there is none
