@@ -47,12 +47,7 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
     """
     tests = list(comparison.tests)
     level = _chance(comparison)
-    groups = [group for group in comparison.groups if group.has_curves]
-    if not groups:
-        raise ValueError(
-            "expected accuracy during training in the metrics.jsonl of a group's runs, got none in "
-            f"{comparison.groups[0].first.folder} and the others; put the files back, or draw the end with final_bars"
-        )
+    groups, without = with_curves(comparison)
     with look():
         from matplotlib.lines import Line2D
 
@@ -64,8 +59,7 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
             handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
         frame = Frame(len(groups), legend=Frame.legend_width([*tests, "test accuracy on"]))
         title = f"{_capital(comparison.title)}: accuracy during training"
-        silent = [group.label for group in comparison.groups if group not in groups]
-        foot = _footnote(comparison, "line", band) + (f" Without curves: {'; '.join(silent)}." if silent else "")
+        foot = _footnote(comparison, "line", band) + without
         figure, panels = frame.open(title, _remark(comparison), foot)
         for panel, group in zip(panels, groups, strict=True):
             _draw_group(panel, group, colours, level, band)
@@ -74,6 +68,28 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
             panel.set_ylabel("test accuracy (%)")
         place_legend(figure, panels[0], handles, "test accuracy on")
     return figure
+
+
+def with_curves(comparison: Comparison) -> tuple[tuple[Group, ...], str]:
+    """Find the groups whose runs say their accuracy during training.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        The groups, and a sentence that names the others for the foot of a figure, with a space before it.
+
+    Raises:
+        ValueError: When there is no such group.
+    """
+    groups = tuple(group for group in comparison.groups if group.has_curves)
+    if not groups:
+        raise ValueError(
+            "expected accuracy during training in the metrics.jsonl of a group's runs, got none in "
+            f"{comparison.groups[0].first.folder} and the others; put the files back, or draw the end with final_bars"
+        )
+    silent = [group.label for group in comparison.groups if not group.has_curves]
+    return groups, f" Without curves: {'; '.join(silent)}." if silent else ""
 
 
 def final_bars(comparison: Comparison) -> "Figure":

@@ -1,4 +1,4 @@
-"""The figures of studies that are trainings: accuracy along tasks, methods, widths and parts of a stream."""
+"""The figures of studies that are trainings: accuracy along tasks, methods and parts of a stream."""
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from metaplastic.report.page_figure import (
 )
 from metaplastic.report.paired import PAIRED_NOTES, paired_rows
 from metaplastic.report.studies import StudyRecord
-from metaplastic.report.table import NOTHING, missing, rows, told
-from metaplastic.report.trends import averages, by_width, stream_curves, width_lines
+from metaplastic.report.table import missing, rows, told
+from metaplastic.report.trends import stream_curves
 
 
 def task_figures(study: StudyRecord) -> list[PageFigure]:
@@ -28,12 +28,19 @@ def task_figures(study: StudyRecord) -> list[PageFigure]:
     Returns:
         Its figures, per set of tests.
     """
-    found = _numbered(study)
+    found = numbered(study)
     return [figure for one, end in found for figure in (*_curves(one, end), _bars(study, one, end))]
 
 
-def _numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
-    """Comparisons of a study, with what tells the names of their files apart."""
+def numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
+    """Put the panels of a study side by side.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        A comparison per set of tests, with what tells the names of its files apart from the others'.
+    """
     found = study.comparisons()
     return [(one, f"-{place}" if len(found) > 1 else "") for place, one in enumerate(found, 1)]
 
@@ -111,7 +118,7 @@ def method_figures(study: StudyRecord) -> list[PageFigure]:
         Its figures, per set of tests.
     """
     figures = []
-    for comparison, end in _numbered(study):
+    for comparison, end in numbered(study):
         table = PageFigure(
             f"methods{end}",
             "Methods side by side",
@@ -124,36 +131,6 @@ def method_figures(study: StudyRecord) -> list[PageFigure]:
     return figures
 
 
-def width_figures(study: StudyRecord) -> list[PageFigure]:
-    """Final average against the width of the networks.
-
-    Args:
-        study: What was carried out.
-
-    Returns:
-        Its figures, per set of tests.
-    """
-    return [_width(comparison, end) for comparison, end in _numbered(study)]
-
-
-def _width(comparison: Comparison, end: str) -> PageFigure:
-    kinds = by_width(comparison)
-    widths = sorted({width for groups in kinds.values() for width in groups})
-    body = [
-        [kind, *(mean_and_reach(100 * averages(groups[width])) if width in groups else NOTHING for width in widths)]
-        for kind, groups in kinds.items()
-    ]
-    said = "; ".join(f"{row[0]}: {', '.join(row[1:])}" for row in body)
-    return PageFigure(
-        f"width{end}",
-        "Final average against the width of the networks",
-        f"Lines of average test accuracy after the last task against width {', '.join(map(str, widths))}. {said}.",
-        width_lines(comparison),
-        [["", *(f"width {width}" for width in widths)], *body],
-        ("Average accuracy over the tasks in %, mean over the seeds and half its 95 % interval.", *told(comparison)),
-    )
-
-
 def stream_figures(study: StudyRecord) -> list[PageFigure]:
     """Accuracy against the parts of a stream.
 
@@ -164,7 +141,7 @@ def stream_figures(study: StudyRecord) -> list[PageFigure]:
         Its figures, per set of tests.
     """
     figures = []
-    for comparison, end in _numbered(study):
+    for comparison, end in numbered(study):
         header = ["panel", "parts learned", "accuracy"]
         body = [row for group in comparison.groups for row in _parts(group)]
         figures.append(
