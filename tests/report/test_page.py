@@ -40,7 +40,7 @@ def test_every_figure_is_a_file_and_on_the_page(written, text, studies):
         for figure in paper_figures(study)
     ]
     assert keys == expected
-    assert len(set(keys)) == 13
+    assert len(set(keys)) == 14
 
 
 def test_the_page_needs_no_other_file_and_no_network(text):
@@ -66,7 +66,7 @@ def test_names_are_there_once_and_links_lead_to_them(text):
 
 def test_every_picture_has_a_text_with_its_numbers(text):
     pictures = [attributes for tag, attributes in Tree(text).elements if tag == "svg"]
-    assert len(pictures) == 26
+    assert len(pictures) == 28
     assert all(picture["role"] == "img" and len(picture["aria-label"]) > 60 for picture in pictures)
     assert all(re.search(r"\d\.\d", picture["aria-label"]) for picture in pictures)
 

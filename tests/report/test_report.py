@@ -133,3 +133,5 @@ def test_curves_leave_out_runs_that_were_not_tested_on_the_way(runs, tmp_path):
     (tmp_path / "silent" / "metrics.jsonl").unlink()
     figure = accuracy_curves(compare([tmp_path / "silent", runs / "m80-seed0"]))
     assert len(figure.axes) == 1
+    with pytest.raises(ValueError, match=r"expected accuracy during training .*, got none in .*silent .*final_bars"):
+        accuracy_curves(compare([tmp_path / "silent"]))

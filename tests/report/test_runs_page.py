@@ -15,11 +15,11 @@ from metaplastic.evaluation import Memory, mean_interval, paired_permutation_tes
 from metaplastic.experiments import Record, run
 from metaplastic.experiments.method_config import Method, Penalty
 from metaplastic.nn import NormPolicy, Statistics
-from metaplastic.report import accuracy_heat_map, compare, report, run_figures, runs_page
+from metaplastic.report import accuracy_heat_map, compare, compare_each, report, run_figures, runs_page
 from metaplastic.report.commands import group_commands
 from metaplastic.report.flags import flags
 from metaplastic.report.memory import read_memory
-from metaplastic.report.origins import read_origin
+from metaplastic.report.origins import duration, read_origin
 from metaplastic.report.svg import DARK_PAGE
 
 from .conftest import small
@@ -143,19 +143,84 @@ def test_memory_is_that_of_the_end_of_training_and_silence_is_said(runs, tmp_pat
     (earlier / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
     assert read_memory(compare([earlier]).groups[0]) is None
     said = runs_page([compare([earlier])])
-    assert "Not recorded by the version that ran them." in said
+    assert "<dt>Memory</dt><dd>Not recorded.</dd>" in said
     assert "Accuracy against memory" not in said
 
 
-def test_few_seeds_different_versions_and_uncommitted_changes_are_flagged(runs, tmp_path):
-    first, second = (copied(runs / f"m0-seed{seed}", tmp_path, f"seed{seed}") for seed in (0, 1))
-    changed(first / "environment.json", commit="a" * 40, versions={"python": "3.11", "torch": "2.12"})
-    changed(second / "environment.json", commit="b" * 40 + "+", versions={"python": "3.11", "torch": "2.13"})
+@pytest.fixture
+def two(runs, tmp_path):
+    """Two seeds, and the versions of a record."""
+    first, second = (copied(runs / f"m0-seed{seed}", tmp_path / "two", f"seed{seed}") for seed in (0, 1))
+    return first, second, json.loads((first / "environment.json").read_text())["versions"]
+
+
+def test_few_seeds_different_versions_commits_and_uncommitted_changes_are_flagged(two):
+    first, second, versions = two
+    changed(first / "environment.json", commit="a" * 40, versions=versions | {"torch": "2.13.0+cpu"})
+    changed(second / "environment.json", commit="b" * 40 + "+", versions=versions | {"torch": "2.13.1"})
     said = flagged([first, second])
     assert "fewer than 5 seeds (m = 0: 2)" in said
-    assert "runs were made with different versions: torch 2.12 and 2.13" in said
-    assert "runs were made at 2 different commits of the package" in said
-    assert "runs were made with changes that are not in the commit" in said
+    assert "runs were made with different versions: torch 2.13.0+cpu and 2.13.1" in said
+    commits = f"{'a' * 10} (1 run), {'b' * 10} with changes (1 run)"
+    assert f"runs were made at 2 different commits of the package: {commits}" in said
+    assert "1 of 2 runs were made with changes that are not in the commit" in said
+    assert commits in runs_page(compare_each([first, second]))
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "listed"),
+    [
+        ("metaplastic", "0.0.9", r"metaplastic 0\.0\.9, torch [\d.]+: \S*seed1"),
+        ("torch", "1.13.1", r"metaplastic [\d.]+, torch 1\.13: \S*seed1"),
+    ],
+)
+def test_versions_that_may_differ_in_what_they_learn_are_refused_with_the_list(two, tmp_path, package, version, listed):
+    first, second, versions = two
+    changed(second / "environment.json", versions=versions | {package: version})
+    do = r"To compare them, .*'metaplastic run --from FOLDER/config.json'.*report on each kind by itself"
+    with pytest.raises(ValueError, match=rf"one version of metaplastic and one of torch, .*seed0; .*{listed}\. {do}"):
+        report([first, second], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    for kind, folder in enumerate((first, second)):
+        assert report([folder], tmp_path / f"out{kind}")
+
+
+def test_the_time_is_of_the_runs_that_record_it(two):
+    first, second, _ = two
+    assert "runs; not recorded" not in runs_page(compare_each([first, second]))
+    (second / "metrics.jsonl").unlink()
+    known = re.escape(duration(read_origin(first).seconds))
+    said = runs_page(compare_each([first, second]))
+    assert re.search(f"<dd>{known} for 1 of 2 runs; not recorded for the others</dd>", said)
+    (first / "metrics.jsonl").unlink()
+    assert "<dt>Training and tests</dt><dd>not recorded</dd>" in runs_page(compare_each([first, second]))
+
+
+def test_groups_without_metrics_are_named_at_the_figures_that_need_them(runs, two, tmp_path):
+    _, second, _ = two
+    (second / "metrics.jsonl").unlink()
+    comparison = compare([tmp_path / "two", runs / "m80-seed0"])
+    figures = {figure.name: figure for figure in run_figures(comparison)}
+    reason = "Without curves, because runs have no accuracy during training in metrics.jsonl: m = 0 (1 of 2 runs)."
+    assert reason in figures["curves"].notes
+    assert len(figures["curves"].figure.axes) == 1
+    assert figures["curves"].figure.texts[-1].get_text().endswith("Without curves: m = 0.")
+    for name in ("consolidated-fraction", "flip-rate", "memory"):
+        assert "Not recorded: m = 0." in figures[name].notes
+
+
+def test_no_curves_are_drawn_where_no_run_has_metrics_and_the_page_says_why(two, tmp_path):
+    *folders, _ = two
+    for folder in folders:
+        (folder / "metrics.jsonl").unlink()
+    paths = report(folders, tmp_path / "out")
+    assert [path.name for path in paths] == ["final-accuracy.png", "report.md", "report.html"]
+    text = paths[-1].read_text()
+    assert [attributes["id"] for tag, attributes in Tree(text).elements if tag == "figure"] == [
+        "tests-1-final",
+        "tests-1-matrix",
+    ]
+    assert "<dt>Curves</dt><dd>Without curves, because runs have no accuracy during training in metrics.jsonl" in text
 
 
 def test_statistics_of_the_test_batch_are_flagged_before_the_run_is_complete_too(tmp_path):

@@ -1,16 +1,21 @@
 """Folders of studies are read as the study is defined, and what cannot stand beside each other is refused."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
 import pytest
 
 from metaplastic.experiments import Record, study
-from metaplastic.report import read_studies
-from metaplastic.report.origins import duration
+from metaplastic.report import paper_figures, read_studies
+from metaplastic.report.origins import duration, time_spent
+from metaplastic.report.page import Shown
+from metaplastic.report.paper_page import paper_page
 
 from .conftest import PANELS
+
+SHOWN = [Shown("key", "title", "<svg></svg>", "<svg></svg>", [["a"], ["b"]])]
 
 
 def edit(path, change):
@@ -76,15 +81,61 @@ def test_records_of_different_versions_are_refused_with_the_list(studies, copy):
     folder = copy("fig2")
     edit(folder / "b" / "seed1" / "environment.json", lambda plain: plain["versions"].update(metaplastic="0.0.9"))
     with pytest.raises(
-        ValueError, match=r"made by one version .*metaplastic 0\.1\.0: .* and .* more; .*0\.0\.9: .*seed1"
+        ValueError, match=r"made by one version .*metaplastic 0\.1\.0, .* and .* more; .*0\.0\.9, .*seed1\. To compare"
     ):
         read_studies([studies / "fig4ab", folder])
+
+
+def test_records_of_different_versions_of_torch_are_refused_and_every_one_of_the_few_is_listed(copy):
+    folder = copy("fig2")
+    odd = [folder / panel / "seed1" for panel in "abc"] + [folder / "d" / "seed0"]
+    for run in odd[:-1]:
+        edit(run / "environment.json", lambda plain: plain["versions"].update(torch="1.13.1+cu117"))
+    listed = r", torch 1\.13: " + ", ".join(re.escape(str(run)) for run in odd[:-1])
+    with pytest.raises(ValueError, match=rf"torch [\d.]+: .* and 2 more; .*{listed}\."):
+        read_studies([folder])
+
+
+def test_different_commits_are_a_caution_with_the_commits(copy):
+    folder = copy("fig6ab")
+    for panel, commit in (("a", "a" * 40), ("b", "b" * 40 + "+")):
+        edit(folder / panel / "environment.json", lambda plain, commit=commit: plain.update(commit=commit))
+    (fig6,) = read_studies([folder])
+    listed = f"{'a' * 10} (1 run), {'b' * 10} with changes (1 run)"
+    assert f"runs were made at 2 different commits of the package: {listed}" in fig6.cautions()
+    assert "1 of 2 runs were made with changes that are not in the commit" in fig6.cautions()
+
+
+def test_the_time_of_a_study_says_how_many_of_its_runs_it_is_of(copy):
+    folder = copy("fig2")
+    assert time_spent(read_studies([folder])[0].origins) == duration(read_studies([folder])[0].seconds)
+    for panel in "abc":
+        (folder / panel / "seed1" / "metrics.jsonl").unlink()
+    (fig2,) = read_studies([folder])
+    assert time_spent(fig2.origins) == f"{duration(fig2.seconds)} for 5 of 8 runs; not recorded for the others"
+    assert f"<dd>{time_spent(fig2.origins)}</dd>" in paper_page([(fig2, SHOWN)])
+
+
+@pytest.mark.parametrize(("name", "first"), [("fig2", "final"), ("table1", "methods")])
+def test_studies_whose_records_have_no_metrics_have_no_curves_and_say_so(copy, name, first):
+    folder = copy(name)
+    silent = r"Without curves, because runs have no accuracy during training in metrics.jsonl: "
+    (panel, *others) = sorted(path.parent for path in folder.glob("*/seed1"))
+    (panel / "seed1" / "metrics.jsonl").unlink()
+    curves = next(figure for figure in paper_figures(*read_studies([folder])) if figure.name == "curves")
+    assert len(curves.figure.axes) == len(others)
+    assert [note for note in curves.notes if note.startswith(silent) and note.endswith(" (1 of 2 runs).")]
+    for path in folder.glob("*/*/metrics.jsonl"):
+        path.unlink()
+    (figure,) = paper_figures(*read_studies([folder]))
+    assert figure.name == first
+    assert [note for note in figure.notes if note.startswith(silent) and note.count("(2 of 2 runs)") == 4]
 
 
 def test_records_of_different_formats_are_refused_with_the_list(copy):
     folder = copy("fig2")
     edit(folder / "b" / "seed1" / "config.json", lambda plain: plain.update(format=2))
-    with pytest.raises(ValueError, match=r"expected records of one format, .*format 1, .*; format 2, .*b/seed1; run"):
+    with pytest.raises(ValueError, match=r"expected records of one format, .*format 1, .*; format 2, .*b/seed1\. To"):
         read_studies([folder])
 
 

@@ -15,6 +15,7 @@ from metaplastic.report.studies import PanelRecord, StudyRecord, read_studies
 from metaplastic.report.style import write_png
 from metaplastic.report.table import markdown, table
 from metaplastic.report.trends import stream_curves, width_lines
+from metaplastic.report.width_panels import capacity_curves, width_curves
 from metaplastic.report.write import report
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "StudyRecord",
     "accuracy_curves",
     "accuracy_heat_map",
+    "capacity_curves",
     "compare",
     "compare_each",
     "consolidation_curves",
@@ -47,6 +49,7 @@ __all__ = [
     "stream_curves",
     "switch_scatter",
     "table",
+    "width_curves",
     "width_lines",
     "write_png",
 ]

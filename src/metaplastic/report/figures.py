@@ -31,9 +31,9 @@ class Band(enum.StrEnum):
 def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure":
     """Draw the accuracy on each test against the epochs of the whole sequence.
 
-    One panel per group that was tested on the way. A line is the mean over the seeds, with a band around it where there
-    are several. The strip on top of a panel shows which task is being learned; thin upright lines are the boundaries
-    between tasks.
+    One panel per group whose runs say their accuracy on the way; the others are named at the foot. A line is the mean
+    over the seeds, with a band around it where there are several. The strip on top of a panel shows which task is being
+    learned; thin upright lines are the boundaries between tasks.
 
     Args:
         comparison: Groups of runs.
@@ -41,9 +41,13 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
 
     Returns:
         A figure, in per cent from 0 to 100.
+
+    Raises:
+        ValueError: When no group says its accuracy on the way.
     """
     tests = list(comparison.tests)
     level = _chance(comparison)
+    groups, without = with_curves(comparison)
     with look():
         from matplotlib.lines import Line2D
 
@@ -53,10 +57,10 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
         ]
         if level is not None:
             handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
-        groups = [group for group in comparison.groups if len(group.curves()[0]) > 1] or comparison.groups
         frame = Frame(len(groups), legend=Frame.legend_width([*tests, "test accuracy on"]))
         title = f"{_capital(comparison.title)}: accuracy during training"
-        figure, panels = frame.open(title, _remark(comparison), _footnote(comparison, "line", band))
+        foot = _footnote(comparison, "line", band) + without
+        figure, panels = frame.open(title, _remark(comparison), foot)
         for panel, group in zip(panels, groups, strict=True):
             _draw_group(panel, group, colours, level, band)
             panel.set_xlim(0, _longest(comparison, group))
@@ -64,6 +68,28 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
             panel.set_ylabel("test accuracy (%)")
         place_legend(figure, panels[0], handles, "test accuracy on")
     return figure
+
+
+def with_curves(comparison: Comparison) -> tuple[tuple[Group, ...], str]:
+    """Find the groups whose runs say their accuracy during training.
+
+    Args:
+        comparison: Groups of runs.
+
+    Returns:
+        The groups, and a sentence that names the others for the foot of a figure, with a space before it.
+
+    Raises:
+        ValueError: When there is no such group.
+    """
+    groups = tuple(group for group in comparison.groups if group.has_curves)
+    if not groups:
+        raise ValueError(
+            "expected accuracy during training in the metrics.jsonl of a group's runs, got none in "
+            f"{comparison.groups[0].first.folder} and the others; put the files back, or draw the end with final_bars"
+        )
+    silent = [group.label for group in comparison.groups if not group.has_curves]
+    return groups, f" Without curves: {'; '.join(silent)}." if silent else ""
 
 
 def final_bars(comparison: Comparison) -> "Figure":

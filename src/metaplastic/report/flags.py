@@ -2,13 +2,13 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from metaplastic.report.groups import Comparison, Group, Run
 from metaplastic.report.labels import compared
-from metaplastic.report.origins import Origin
+from metaplastic.report.origins import Origin, version_cautions
 
 TUNING = "tuning.json"
 """File in the folder of a run, or in one of the two above it, that says how its settings were chosen."""
@@ -26,14 +26,14 @@ def flags(comparison: Comparison, origins: Sequence[Origin]) -> list[str]:
 
     Returns:
         Sentences without their full stop: few seeds, what records caution about, incomplete runs; statistics of the
-        test batch, settings that were chosen on the reported tests or could be, and different versions.
+        test batch, settings that were chosen on the reported tests or could be, and different versions and commits.
     """
     return [
         *comparison.cautions(),
         *_batch_statistics(comparison),
         *_tuned_on_tests(comparison),
         *_choices(comparison),
-        *_versions(origins),
+        *version_cautions(origins),
     ]
 
 
@@ -110,20 +110,3 @@ def _numbers(value: Any) -> tuple[float, ...]:
 def _listed(values: Iterable[Any]) -> str:
     words = [" ".join(f"{number:g}" for number in _numbers(value)) for value in dict.fromkeys(values)]
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _versions(origins: Sequence[Origin]) -> list[str]:
-    said = []
-    kinds: dict[str, list[str]] = {}
-    for package, version in dict.fromkeys(pair for origin in origins for pair in origin.versions):
-        kinds.setdefault(package, []).append(version)
-    differing: Mapping[str, list[str]] = {package: found for package, found in kinds.items() if len(found) > 1}
-    if differing:
-        listed = "; ".join(f"{package} {' and '.join(found)}" for package, found in differing.items())
-        said.append(f"runs were made with different versions: {listed}")
-    commits = dict.fromkeys(origin.commit for origin in origins)
-    if len(commits) > 1:
-        said.append(f"runs were made at {len(commits)} different commits of the package")
-    if any(commit.endswith("+") for commit in commits):
-        said.append("runs were made with changes that are not in the commit")
-    return said

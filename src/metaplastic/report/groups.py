@@ -121,6 +121,11 @@ class Group:
         shape = (len(self.runs), len(points), len(totals))
         return np.array(points, dtype=np.float64), np.array(counts, dtype=np.float64).reshape(shape) / totals
 
+    @property
+    def has_curves(self) -> bool:
+        """Whether every run says its accuracy at more than one time, at times that all have in common."""
+        return len(self.curves()[0]) > 1
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -169,6 +174,21 @@ class Comparison:
         aspects = dict.fromkeys(aspect for words in said for aspect in words)
         agreed = {aspect: {words[aspect] for words in said if aspect in words} for aspect in aspects}
         return {aspect: next(iter(words)) for aspect, words in agreed.items() if len(words) == 1}
+
+    def without_curves(self) -> list[str]:
+        """Say which groups have no accuracy during training to draw, and why.
+
+        Returns:
+            Sentences; none where all groups have.
+        """
+        silent = [group for group in self.groups if not group.has_curves]
+        if not silent:
+            return []
+        counts = [sum(len(run.curve) < 2 for run in group.runs) for group in silent]
+        said = [
+            f"{group.label} ({count} of {len(group.runs)} runs)" for group, count in zip(silent, counts, strict=True)
+        ]
+        return [f"Without curves, because runs have no accuracy during training in metrics.jsonl: {'; '.join(said)}."]
 
     def cautions(self) -> list[str]:
         """Say what to be careful about.

@@ -34,13 +34,13 @@ def memory_figure(comparison: Comparison) -> PageFigure | None:
         comparison: Groups of runs.
 
     Returns:
-        The figure; None where no record says what was kept, as those of earlier versions.
+        The figure; None where no record says what was kept, as those of earlier versions or without metrics.
     """
     found = {group.label: memory for group in comparison.groups if (memory := read_memory(group))}
     if not found:
         return None
     silent = [group.label for group in comparison.groups if group.label not in found]
-    missing = (f"Not recorded, by an earlier version: {', '.join(silent)}.",) if silent else ()
+    missing = (f"Not recorded: {'; '.join(silent)}.",) if silent else ()
     said = "; ".join(
         f"{group.label}: {megabytes(found[group.label].total)} MB, {mean_and_reach(100 * averages(group))} %"
         for group in comparison.groups

@@ -1,6 +1,8 @@
 """Where records came from: package, machine, commit and time."""
 
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,8 @@ class Origin:
         version: Version of the package that made it.
         commit: Its commit, with a plus if files differed from it; empty outside a checkout.
         machine: Processor or graphics processor, in words.
-        seconds: Time spent in training and testing; its share of it, for networks trained at once.
+        seconds: Time spent in training and testing; its share of it, for networks trained at once. None where the
+            record has no metrics that say it.
         versions: Packages and their versions, of Python too.
     """
 
@@ -29,7 +32,7 @@ class Origin:
     version: str
     commit: str
     machine: str
-    seconds: float
+    seconds: float | None
     versions: tuple[tuple[str, str], ...] = ()
 
 
@@ -56,16 +59,49 @@ def require_one_kind(origins: Iterable[Origin]) -> None:
         origins: Where they came from.
 
     Raises:
-        ValueError: When they are of different formats or were made by different versions of the package, with the list.
+        ValueError: When they are of different formats, or were made by different versions of the package or of torch
+            (0.1.0 and 0.2.0; 2.12 and 2.13, whatever the patch and the build), with the list.
     """
     kinds: dict[str, list[Origin]] = {}
     for origin in origins:
-        kinds.setdefault(f"format {origin.record_format}, metaplastic {origin.version}", []).append(origin)
+        kinds.setdefault(_kind(origin), []).append(origin)
     if len(kinds) > 1:
-        found = "; ".join(f"{kind}: {_listed(alike)}" for kind, alike in kinds.items())
+        largest = max(kinds, key=lambda kind: len(kinds[kind]))
+        # The few that do not fit are all named, because they are what somebody has to deal with.
+        found = "; ".join(f"{kind}: {_listed(kinds[kind], 3 if kind == largest else None)}" for kind in kinds)
         raise ValueError(
-            f"expected records of one format, made by one version of metaplastic, got {found}; run the older ones again"
+            "expected records of one format, made by one version of metaplastic and one of torch, because what differs "
+            f"could be theirs, got {found}. To compare them, make those of one kind again with the versions of the "
+            "other: a run by 'metaplastic run --from FOLDER/config.json', a study by its command with a new --out. Or "
+            "report on each kind by itself, with an --out of its own, and lay the pages side by side"
         )
+
+
+def version_cautions(origins: Sequence[Origin]) -> list[str]:
+    """Say what to be careful about in records that `require_one_kind` lets stand beside each other.
+
+    Args:
+        origins: Where they came from.
+
+    Returns:
+        Sentences without their full stop: other packages of different versions, different commits, and changes that are
+        in no commit.
+    """
+    said = []
+    kinds: dict[str, list[str]] = {}
+    for package, version in dict.fromkeys(itertools.chain.from_iterable(origin.versions for origin in origins)):
+        kinds.setdefault(package, []).append(version)
+    differing = [f"{package} {' and '.join(found)}" for package, found in kinds.items() if len(found) > 1]
+    if differing:
+        said.append(f"runs were made with different versions: {'; '.join(differing)}")
+    commits = Counter(origin.commit for origin in origins)
+    if len(commits) > 1:
+        counted = ", ".join(f"{said_commit(commit)} ({_runs(count)})" for commit, count in commits.items())
+        said.append(f"runs were made at {len(commits)} different commits of the package: {counted}")
+    changed = sum(count for commit, count in commits.items() if commit.endswith("+"))
+    if changed:
+        said.append(f"{changed} of {len(origins)} runs were made with changes that are not in the commit")
+    return said
 
 
 def duration(seconds: int | float) -> str:
@@ -90,6 +126,28 @@ def duration(seconds: int | float) -> str:
     return " ".join(f"{count} {unit}" for unit, count in list(counts.items())[first : first + 2])
 
 
+def time_spent(origins: Sequence[Origin]) -> str:
+    """Say how long records took, and of how many of them that is known.
+
+    Args:
+        origins: Where they came from.
+
+    Returns:
+        The sum over those that say it.
+
+    Example:
+        >>> known = Origin(Path("a"), "1", "0.1.0", "", "one thread", 60.0)
+        >>> silent = Origin(Path("b"), "1", "0.1.0", "", "one thread", None)
+        >>> time_spent([known, known]), time_spent([known, silent]), time_spent([silent])
+        ('2 min 0 s', '1 min 0 s for 1 of 2 runs; not recorded for the others', 'not recorded')
+    """
+    known = [origin.seconds for origin in origins if origin.seconds is not None]
+    if not known:
+        return "not recorded"
+    others = f" for {len(known)} of {len(origins)} runs; not recorded for the others"
+    return f"{duration(sum(known))}{others if len(known) < len(origins) else ''}"
+
+
 def said_commit(commit: str) -> str:
     """Say a commit.
 
@@ -107,9 +165,18 @@ def said_commit(commit: str) -> str:
     return f"{commit[:10].rstrip('+')}{changed}" if commit else "not recorded"
 
 
-def _listed(origins: Sequence[Origin], most: int = 3) -> str:
+def _kind(origin: Origin) -> str:
+    torch = ".".join(dict(origin.versions).get("torch", UNKNOWN).split(".")[:2])
+    return f"format {origin.record_format}, metaplastic {origin.version}, torch {torch}"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
+
+
+def _listed(origins: Sequence[Origin], most: int | None) -> str:
     shown = [str(origin.folder) for origin in origins[:most]]
-    return ", ".join(shown) + (f" and {len(origins) - most} more" if len(origins) > most else "")
+    return ", ".join(shown) + (f" and {len(origins) - len(shown)} more" if len(origins) > len(shown) else "")
 
 
 def read_origin(folder: Path) -> Origin:
@@ -150,11 +217,11 @@ def _machine(environment: dict[str, Any]) -> str:
     return ", ".join(words for words in said if words)
 
 
-def _seconds(path: Path) -> float:
+def _seconds(path: Path) -> float | None:
     """Add up the seconds of epochs; those of networks trained at once were spent on all of them together."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    members, seconds = 1, 0.0
+    members, seconds = 1, []
     for line in map(json.loads, (line for line in lines if line.endswith("\n"))):
         members = line.get("engine", {}).get("members", members)
-        seconds += line.get("seconds", 0.0) / members
-    return seconds
+        seconds += [line["seconds"] / members] if "seconds" in line else []
+    return sum(seconds) if seconds else None

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from metaplastic.report.page_figure import PageFigure
 from metaplastic.report.paper_probes import hidden_weight_figures, quadratic_figures, switching_figures
-from metaplastic.report.paper_tasks import method_figures, stream_figures, task_figures, width_figures
+from metaplastic.report.paper_tasks import method_figures, stream_figures, task_figures
+from metaplastic.report.paper_widths import capacity_figures, width_figures
 from metaplastic.report.studies import StudyRecord
 
 FIGURES: dict[str, Callable[[StudyRecord], list[PageFigure]]] = {
     "fig2": hidden_weight_figures,
     "table1": method_figures,
-    "fig3": width_figures,
+    "fig3": capacity_figures,
     "fig5-fashion": stream_figures,
     "fig5-cifar": stream_figures,
     "fig6ab": quadratic_figures,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from metaplastic.experiments import STUDIES, claim, description
-from metaplastic.report.origins import duration, said_commit
+from metaplastic.report.origins import said_commit, time_spent
 from metaplastic.report.page import Section, Shown, each, page
 from metaplastic.report.studies import StudyRecord
 
@@ -27,8 +27,17 @@ def paper_page(studies: Sequence[tuple[StudyRecord, Sequence[Shown]]]) -> str:
     sections = [_section(study, shown) for study, shown in studies if shown]
     names = {study.name for study, shown in studies if shown}
     absent = [name for name in STUDIES if name not in names]
-    versions = each(f"metaplastic {origin.version}" for study, _ in studies for origin in study.origins)
-    return page(_TITLE, _LEAD, sections, _absent(absent) if absent else None, f"Records made by {versions}.")
+    origins = [origin for study, _ in studies for origin in study.origins]
+    versions = each(f"metaplastic {origin.version}" for origin in origins)
+    commits = list(dict.fromkeys(said_commit(origin.commit) for origin in origins if origin.commit))
+    made = f"Records made by {versions}{_at(commits) if commits else ''}."
+    return page(_TITLE, _LEAD, sections, _absent(absent) if absent else None, made)
+
+
+def _at(commits: Sequence[str]) -> str:
+    if len(commits) == 1:
+        return f" at commit {commits[0]}"
+    return f" at {len(commits)} different commits: {', '.join(commits)}"
 
 
 def _section(study: StudyRecord, shown: Sequence[Shown]) -> Section:
@@ -40,7 +49,7 @@ def _section(study: StudyRecord, shown: Sequence[Shown]) -> Section:
         facts={
             "Size": study.size.value,
             "Seeds": f"{len(study.seeds)}: {', '.join(map(str, study.seeds))}" if study.seeds else "one published draw",
-            "Training and tests": duration(study.seconds) if study.seconds else "not recorded",
+            "Training and tests": time_spent(study.origins),
             "Package": each(f"metaplastic {origin.version}" for origin in study.origins),
             "Commit": each(said_commit(origin.commit) for origin in study.origins),
             "Machine": each(origin.machine for origin in study.origins),

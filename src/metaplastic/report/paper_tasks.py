@@ -1,4 +1,4 @@
-"""The figures of studies that are trainings: accuracy along tasks, methods, widths and parts of a stream."""
+"""The figures of studies that are trainings: accuracy along tasks, methods and parts of a stream."""
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from metaplastic.report.page_figure import (
 )
 from metaplastic.report.paired import PAIRED_NOTES, paired_rows
 from metaplastic.report.studies import StudyRecord
-from metaplastic.report.table import NOTHING, missing, rows, told
-from metaplastic.report.trends import averages, by_width, stream_curves, width_lines
+from metaplastic.report.table import missing, rows, told
+from metaplastic.report.trends import stream_curves
 
 
 def task_figures(study: StudyRecord) -> list[PageFigure]:
@@ -28,27 +28,44 @@ def task_figures(study: StudyRecord) -> list[PageFigure]:
     Returns:
         Its figures, per set of tests.
     """
-    found = _numbered(study)
-    return [figure for one, end in found for figure in (_curves(one, end), _bars(study, one, end))]
+    found = numbered(study)
+    return [figure for one, end in found for figure in (*_curves(one, end), _bars(study, one, end))]
 
 
-def _numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
-    """Comparisons of a study, with what tells the names of their files apart."""
+def numbered(study: StudyRecord) -> list[tuple[Comparison, str]]:
+    """Put the panels of a study side by side.
+
+    Args:
+        study: What was carried out.
+
+    Returns:
+        A comparison per set of tests, with what tells the names of its files apart from the others'.
+    """
     found = study.comparisons()
     return [(one, f"-{place}" if len(found) > 1 else "") for place, one in enumerate(found, 1)]
 
 
-def _curves(comparison: Comparison, end: str) -> PageFigure:
+def _curves(comparison: Comparison, end: str) -> list[PageFigure]:
+    """The figure of accuracy during training; none where no record holds it."""
+    if not any(group.has_curves for group in comparison.groups):
+        return []
     header = ["panel", "after", *comparison.tests]
     body = [row for group in comparison.groups for row in stage_rows(group)]
-    return PageFigure(
+    said = "Accuracy in %, mean over the seeds, where training on a task had ended."
+    figure = PageFigure(
         f"curves{end}",
         "Accuracy on each test while the tasks are learned",
         f"Lines of test accuracy against epochs, one panel per run. {ends(comparison)}",
         accuracy_curves(comparison, Band.INTERVAL),
         [header, *body],
-        ("Accuracy in %, mean over the seeds, where training on a task had ended.", *told(comparison)),
+        (said, *told(comparison), *comparison.without_curves()),
     )
+    return [figure]
+
+
+def _silent(comparison: Comparison) -> list[str]:
+    """Say that there is no figure of curves, where there is none."""
+    return [] if any(group.has_curves for group in comparison.groups) else comparison.without_curves()
 
 
 def stage_rows(group: Group, most: int = 10) -> Table:
@@ -80,6 +97,7 @@ def _bars(study: StudyRecord, comparison: Comparison, end: str) -> PageFigure:
             "forgetting and bwt in percentage points.",
             *told(comparison),
             *missing(comparison),
+            *_silent(comparison),
         ),
     )
 
@@ -100,47 +118,17 @@ def method_figures(study: StudyRecord) -> list[PageFigure]:
         Its figures, per set of tests.
     """
     figures = []
-    for comparison, end in _numbered(study):
+    for comparison, end in numbered(study):
         table = PageFigure(
             f"methods{end}",
             "Methods side by side",
             f"Bars of test accuracy after the last task, one colour per method. {ends(comparison)}",
             final_bars(comparison),
             with_settings(paired_rows(comparison, "ewc"), {panel.title: panel.differs for panel in study.panels}),
-            (*PAIRED_NOTES, *told(comparison), *missing(comparison)),
+            (*PAIRED_NOTES, *told(comparison), *missing(comparison), *_silent(comparison)),
         )
-        figures += [table, _curves(comparison, end)]
+        figures += [table, *_curves(comparison, end)]
     return figures
-
-
-def width_figures(study: StudyRecord) -> list[PageFigure]:
-    """Final average against the width of the networks.
-
-    Args:
-        study: What was carried out.
-
-    Returns:
-        Its figures, per set of tests.
-    """
-    return [_width(comparison, end) for comparison, end in _numbered(study)]
-
-
-def _width(comparison: Comparison, end: str) -> PageFigure:
-    kinds = by_width(comparison)
-    widths = sorted({width for groups in kinds.values() for width in groups})
-    body = [
-        [kind, *(mean_and_reach(100 * averages(groups[width])) if width in groups else NOTHING for width in widths)]
-        for kind, groups in kinds.items()
-    ]
-    said = "; ".join(f"{row[0]}: {', '.join(row[1:])}" for row in body)
-    return PageFigure(
-        f"width{end}",
-        "Final average against the width of the networks",
-        f"Lines of average test accuracy after the last task against width {', '.join(map(str, widths))}. {said}.",
-        width_lines(comparison),
-        [["", *(f"width {width}" for width in widths)], *body],
-        ("Average accuracy over the tasks in %, mean over the seeds and half its 95 % interval.", *told(comparison)),
-    )
 
 
 def stream_figures(study: StudyRecord) -> list[PageFigure]:
@@ -153,7 +141,7 @@ def stream_figures(study: StudyRecord) -> list[PageFigure]:
         Its figures, per set of tests.
     """
     figures = []
-    for comparison, end in _numbered(study):
+    for comparison, end in numbered(study):
         header = ["panel", "parts learned", "accuracy"]
         body = [row for group in comparison.groups for row in _parts(group)]
         figures.append(

@@ -12,7 +12,7 @@ from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.heat_map import heat_map_figure
 from metaplastic.report.labels import compared, short_labels
 from metaplastic.report.memory import memory_figure
-from metaplastic.report.origins import Origin, duration, read_origin, said_commit
+from metaplastic.report.origins import Origin, read_origin, require_one_kind, said_commit, time_spent
 from metaplastic.report.page import Section, Table, each, page
 from metaplastic.report.page_figure import PageFigure, ends, shown
 from metaplastic.report.paired import PAIRED_NOTES, paired_rows
@@ -40,14 +40,17 @@ def runs_page(comparisons: Sequence[Comparison], against: str | None = None) -> 
         HTML, the same for the same records.
 
     Raises:
-        ValueError: When no group has that label, or a record says nothing of where it came from.
+        ValueError: When no group has that label, records were made by different versions of the package or of torch,
+            or one says nothing of where it came from.
     """
     shortened = [_shortened(comparison) for comparison in comparisons]
     names = [group.label for comparison, _ in shortened for group in comparison.groups]
     if against is not None and against not in names:
         raise ValueError(unknown("group to test against", against, names))
+    groups = [group for comparison in comparisons for group in comparison.groups]
+    require_one_kind([read_origin(run.folder) for group in groups for run in group.runs])
     sections = [_section(*one, f"tests-{place}", against) for place, one in enumerate(shortened, 1)]
-    runs = sum(len(group.runs) for comparison in comparisons for group in comparison.groups)
+    runs = sum(len(group.runs) for group in groups)
     title = each(_capital(comparison.title) for comparison in comparisons)
     return page(f"{title}: {runs} run{'s' if runs > 1 else ''}", _LEAD, sections)
 
@@ -68,13 +71,18 @@ def _section(comparison: Comparison, settings: dict[str, str], key: str, against
     groups = comparison.groups
     origins = [read_origin(run.folder) for group in groups for run in group.runs]
     figures = run_figures(comparison, against)
-    silent = "" if any(figure.name == "memory" for figure in figures) else "Not recorded by the version that ran them."
+    names = {figure.name for figure in figures}
     return Section(
         key=key,
         mark=comparison.title,
         title=" \u00b7 ".join(group.label for group in groups),
         facts=_facts(comparison, origins),
-        remarks={"What was known": " ".join(told(comparison)), "Versions": _versions(origins), "Memory": silent},
+        remarks={
+            "What was known": " ".join(told(comparison)),
+            "Versions": _versions(origins),
+            "Curves": "" if "curves" in names else " ".join(comparison.without_curves()),
+            "Memory": "" if "memory" in names else "Not recorded.",
+        },
         commands={f"Command for {settings.get(group.label, group.label)}": group_commands(group) for group in groups},
         cautions=flags(comparison, origins),
         shown=[shown(f"{key}-{figure.name}", figure) for figure in figures],
@@ -85,7 +93,7 @@ def _facts(comparison: Comparison, origins: Sequence[Origin]) -> dict[str, str]:
     seeds = [[run.config.seed for run in group.runs] for group in comparison.groups]
     return {
         "Seeds": each(", ".join(map(str, row)) for row in seeds),
-        "Training and tests": duration(sum(origin.seconds for origin in origins)),
+        "Training and tests": time_spent(origins),
         "Commit": each(said_commit(origin.commit) for origin in origins),
         "Machine": each(origin.machine for origin in origins),
     }
@@ -118,14 +126,16 @@ def run_figures(comparison: Comparison, against: str | None = None) -> list[Page
     return [figure for figure in found if figure is not None]
 
 
-def _curves(comparison: Comparison) -> PageFigure:
+def _curves(comparison: Comparison) -> PageFigure | None:
+    if not any(group.has_curves for group in comparison.groups):
+        return None
     return PageFigure(
         "curves",
         "Accuracy on each test while the tasks are learned",
         f"Lines of test accuracy against epochs, one panel per group. {ends(comparison)}",
         accuracy_curves(comparison, Band.INTERVAL),
         [["", "after", *comparison.tests], *(row for group in comparison.groups for row in stage_rows(group))],
-        ("Accuracy in %, mean over the seeds, where training on a task had ended.",),
+        ("Accuracy in %, mean over the seeds, where training on a task had ended.", *comparison.without_curves()),
     )
 
 

@@ -13,7 +13,7 @@ from metaplastic.experiments import STUDIES, Config, QuadraticPanel, Record, Siz
 from metaplastic.report.commands import in_a_row
 from metaplastic.report.groups import ENOUGH_SEEDS, Comparison, Group, Run, read_run
 from metaplastic.report.labels import compared, labels
-from metaplastic.report.origins import Origin, read_origins, require_one_kind
+from metaplastic.report.origins import Origin, read_origins, require_one_kind, version_cautions
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class StudyRecord:
 
     @property
     def seconds(self) -> float:
-        """Time spent in training and testing."""
-        return sum(origin.seconds for origin in self.origins)
+        """Time spent in training and testing, as far as its records say; `time_spent` tells of how many they do."""
+        return sum(origin.seconds or 0.0 for origin in self.origins)
 
     def comparisons(self) -> list[Comparison]:
         """Put the panels that are trainings side by side.
@@ -141,10 +141,11 @@ class StudyRecord:
             recorded = [text for run in panel.runs for text in run.cautions]
             for text in dict.fromkeys([*_few_seeds(panel), *recorded, *panel.cautions]):
                 by_text.setdefault(text, []).append(panel.title)
-        return [
+        said = [
             text if len(titles) == len(self.done) else f"{'; '.join(titles)}: {text}"
             for text, titles in by_text.items()
         ]
+        return [*said, *version_cautions(self.origins)]
 
 
 def read_studies(folders: Iterable[Path | str]) -> list[StudyRecord]:
@@ -158,7 +159,8 @@ def read_studies(folders: Iterable[Path | str]) -> list[StudyRecord]:
 
     Raises:
         ValueError: When a folder is not that of a known study, a record is damaged, records are of different formats
-            or were made by different versions of the package, or two folders of one study and size have one label.
+            or were made by different versions of the package or of torch, or two folders of one study and size have
+            one label.
 
     Example:
         >>> read_studies(["no-such-folder"])

@@ -82,6 +82,21 @@ def task_colours(tasks: int) -> list[Colour]:
     return [(red, green, blue, opacity) for red, green, blue, opacity in colours]
 
 
+def width_colours(widths: int) -> list[Colour]:
+    """Choose one colour per width of a network, from dark and narrow to light and wide.
+
+    Args:
+        widths: Number of widths, at least 1.
+
+    Returns:
+        Red, green, blue and opacity in [0, 1] of each; viridis without its ends, so that it is not taken for tasks.
+    """
+    import matplotlib
+
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.15, 0.75, widths)).tolist()
+    return [(red, green, blue, opacity) for red, green, blue, opacity in colours]
+
+
 def percent_axis(axes: "Axes") -> None:
     """Scale the upright axis from 0 to 100 %, with thin lines across.
 

@@ -70,7 +70,7 @@ def synapse_figure(comparison: Comparison, measure: Measure) -> PageFigure | Non
         measure: What is shown.
 
     Returns:
-        The figure; None where no record has it, as those of methods without synapses.
+        The figure; None where no record has it, as those of methods without synapses or without metrics.
     """
     found = {group.label: layers for group in comparison.groups if (layers := read_layers(group, measure.name))}
     if not found:
@@ -80,6 +80,9 @@ def synapse_figure(comparison: Comparison, measure: Measure) -> PageFigure | Non
         f"{label}: {', '.join(f'{100 * shares[:, -1].mean():.1f}' for shares in layers.values())} %"
         for label, layers in found.items()
     )
+    trained = [group for group in comparison.groups if not group.first.config.method.closed_form]
+    silent = [group.label for group in trained if group.label not in found]
+    missing = (f"Not recorded: {'; '.join(silent)}.",) if silent else ()
     return PageFigure(
         measure.name.replace("_", "-"),
         measure.title,
@@ -87,7 +90,7 @@ def synapse_figure(comparison: Comparison, measure: Measure) -> PageFigure | Non
         f"from the first layer to the last: {last}.",
         _draw(comparison, measure, found),
         [["", "after stage", *_names(found)], *body],
-        (f"{measure.meaning} In %, mean over the seeds and half its 95 % interval.",),
+        (f"{measure.meaning} In %, mean over the seeds and half its 95 % interval.", *missing),
     )
 
 

@@ -24,12 +24,13 @@ def report(folders: Iterable[Path | str], out: Path, against: str | None = None)
             network, or else the first that learns one task after the other.
 
     Returns:
-        The files, each whole: `accuracy-curves.png` and `final-accuracy.png`, numbered where runs were tested on
-        several sets of tests, `report.md`, and `report.html`, which holds its pictures itself.
+        The files, each whole: `accuracy-curves.png`, which is left out where no record holds curves, and
+        `final-accuracy.png`, numbered where runs were tested on several sets of tests, `report.md`, and `report.html`,
+        which holds its pictures itself.
 
     Raises:
-        ValueError: When the folders hold no run with a complete task, a record is damaged, or no group has the label.
-            Nothing is written then.
+        ValueError: When the folders hold no run with a complete task, a record is damaged, records were made by
+            different versions of the package or of torch, or no group has the label. Nothing is written then.
     """
     given = list(folders)
     comparisons = compare_each(given) or [compare(given)]  # which says why there is none
@@ -44,10 +45,9 @@ def report(folders: Iterable[Path | str], out: Path, against: str | None = None)
 
 
 def _pictures(comparison: Comparison, out: Path, end: str) -> list[Path]:
-    pictures = {
-        f"accuracy-curves{end}.png": accuracy_curves(comparison),
-        f"final-accuracy{end}.png": final_bars(comparison),
-    }
+    curves = any(group.has_curves for group in comparison.groups)
+    pictures = {f"accuracy-curves{end}.png": accuracy_curves(comparison)} if curves else {}
+    pictures |= {f"final-accuracy{end}.png": final_bars(comparison)}
     for name, figure in pictures.items():
         write_png(figure, out / name)
     return [out / name for name in pictures]
