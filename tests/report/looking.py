@@ -8,11 +8,18 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 VOID = {"meta", "link", "br"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (400, 1400)
+HIGH, EDGE = 4000, 60
+"""Height of the windows that are looked at, and how much larger the picture of both is, in pixels."""
+
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+"""Where the pictures of the windows are kept; git ignores it."""
 
 MEASURE = """
 const channels = colour => colour.match(/[\\d.]+/g).map(Number);
@@ -67,19 +74,46 @@ class Tree(HTMLParser):
         self.words.append(data)
 
 
-def looked_at(text: str, folder: Path, dark: bool = False) -> list[dict]:
-    """Open a page in a narrow and a wide window of a browser, and see that nothing is said on its console."""
+def find_browser() -> str:
+    """Find Chromium; where there is none the test is skipped."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    frames = "".join(f'<iframe width="{width}" height="900" srcdoc="{html.escape(text)}"></iframe>' for width in WIDTHS)
+    return browser
+
+
+def looked_at(text: str, folder: Path, name: str, dark: bool = False) -> list[dict]:
+    """Open a page in a narrow and a wide window of a browser, keep a picture, and see that its console is silent."""
+    browser = find_browser()
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    picture = SCREENSHOTS / f"{name}.png"
+    picture.unlink(missing_ok=True)
+    frame = '<iframe width="{}" height="{}" srcdoc="{}"></iframe>'
+    frames = "".join(frame.format(width, HIGH, html.escape(text)) for width in WIDTHS)
     around = folder / "windows.html"
     around.write_text(f"<!doctype html><title>not measured</title><script>{MEASURE}</script>{frames}")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    options += [f"--user-data-dir={folder / 'browser'}", "--enable-logging=stderr", "--window-size=1900,950"]
-    options += [f"--screenshot={folder / 'windows.png'}", f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
+    size = f"{sum(WIDTHS) + EDGE},{HIGH + EDGE}"
+    options += [f"--user-data-dir={folder / 'browser'}", "--enable-logging=stderr", f"--window-size={size}"]
+    options += [f"--screenshot={picture}", f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
     command = [browser, *options, "--dump-dom", around.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert "CONSOLE" not in done.stderr
+    require_pictured(picture)
     (title,) = re.findall(r"<title>(.*?)</title>", done.stdout[:2000])
     return json.loads(html.unescape(title))
+
+
+def require_pictured(picture: Path) -> None:
+    """See that a picture shows something in both windows, from their top to where a short page may end."""
+    assert picture.exists(), f"expected a picture of the page at {picture}, got none"
+    pixels = np.asarray(Image.open(picture).convert("L"), dtype=int)
+    assert pixels.shape == (HIGH + EDGE, sum(WIDTHS) + EDGE)
+    begin = EDGE // 2
+    for width in WIDTHS:
+        for top in range(0, HIGH // 2, HIGH // 4):
+            window = pixels[top + begin : top + HIGH // 4, begin : begin + width - EDGE]
+            ground = np.bincount(window.ravel()).argmax()
+            written = (abs(window - ground) > 60).mean()
+            assert written > 0.002, f"expected words and pictures in {picture}, {width} wide, got {written:.2%} of ink"
+        begin += width

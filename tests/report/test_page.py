@@ -83,7 +83,7 @@ def test_a_study_says_its_claim_origin_command_and_cautions(text, studies):
     assert "2: 0, 1" in said
     assert "fewer than 5 seeds (2): differences may be chance" in said
     assert "Panels not run" in said
-    assert "tuned, unannounced-plain, unannounced" in said
+    assert "tuned, frozen, unannounced-plain, unannounced" in said
 
 
 def test_the_table_of_methods_says_what_five_seeds_can_show(text):
@@ -128,5 +128,5 @@ def test_one_command_writes_the_page(studies, tmp_path, capsys):
 
 
 def test_the_page_fits_narrow_and_wide_windows_without_an_error(text, tmp_path):
-    for seen in looked_at(text, tmp_path):
+    for seen in looked_at(text, tmp_path, "paper"):
         assert seen["needs"] == seen["width"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metaplastic.cli.options import parse
-from metaplastic.cli.running import _base_config, _run_options
+from metaplastic.cli.running import _run_options, base_config
 from metaplastic.evaluation import Memory, mean_interval, paired_permutation_test, summary
 from metaplastic.experiments import Record, run
 from metaplastic.experiments.method_config import Method, Penalty
@@ -70,7 +70,7 @@ def test_the_page_needs_no_other_file_and_no_network(text):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_page_is_readable_at_400_and_1400_pixels(dark, text, tmp_path):
     ground = [int(DARK_PAGE[place : place + 2], 16) for place in (1, 3, 5)] if dark else [255, 255, 255]
-    narrow, wide = looked_at(text, tmp_path, dark)
+    narrow, wide = looked_at(text, tmp_path, f"runs-{'dark' if dark else 'light'}", dark)
     for seen in (narrow, wide):
         assert seen["needs"] == seen["width"]
         assert seen["ground"] == ground
@@ -270,7 +270,7 @@ def test_the_command_of_a_group_makes_its_configuration(config, tmp_path):
     (command,) = group_commands(compare([tmp_path / "run"]).groups[0])
     program, run_word, *words = shlex.split(command)
     assert (program, run_word) == ("metaplastic", "run")
-    options = parse(*_run_options(*_base_config(words)))
+    options = parse(*_run_options(*base_config(words)))
     assert options.config == config
 
 

@@ -146,5 +146,6 @@ def _draw_line(panel: "Axes", at: np.ndarray, shares: np.ndarray, colour: Colour
     if len(shares) > 1:
         panel.fill_between(at, *reach(shares, Band.INTERVAL), color=colour, alpha=0.2, linewidth=0)
     marker = "o" if style != _AT_ONCE and np.diff(at).max(initial=0) > 1 else None  # where it was tested
-    mean, look_of = shares.mean(axis=0), {"color": colour, "marker": marker, "markersize": 2.6}
-    panel.plot(at, mean, linestyle=style, linewidth=1.7, clip_on=False, zorder=3, **look_of)
+    mean = shares.mean(axis=0)
+    (line,) = panel.plot(at, mean, color=colour, linestyle=style, linewidth=1.7, marker=marker, markersize=2.6)
+    line.set(clip_on=False, zorder=3)
