@@ -17,7 +17,8 @@ CONFIGURATIONS = sorted(RESULTS.rglob("config.json"))
 AVERAGED = {
     "Fig. 2 on a laptop": ("fig2/a", "fig2/b", "fig2/c", "fig2/d"),
     "Table 1 on a laptop": tuple(
-        f"table1/{row}" for row in ("plain", "random", "metaplastic", "ewc", "si", "ewc-tuned", "unannounced", "joint")
+        f"table1/{row}"
+        for row in ("plain", "frozen", "random", "metaplastic", "ewc", "si", "ewc-tuned", "unannounced", "joint")
     ),
 }
 """Tables whose rows are mean accuracies per task and the average ± deviation, with the folders of their rows."""
