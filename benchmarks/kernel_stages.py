@@ -3,14 +3,15 @@
     python benchmarks/kernel_stages.py FILE.json      # half a minute
 
 The middle layer of the paper's network in training, batch 100: signs packed after an update, the product forward, the
-gradient passed on and that of the weights. And one image through 784-4096-4096-10, packed: all layers, and the two
-large ones alone. Medians of many calls on noise; call and checks from Python are counted.
+gradient passed on and that of the weights. And one image through 784-4096-4096-10, packed: all layers, the two large
+ones alone, and layers of 4096 inputs of several widths on one thread. Medians of many calls on noise; call and checks from Python are counted.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,18 @@ def prediction(threads: int) -> dict[str, float]:
     }
 
 
+def growth() -> dict[str, float]:
+    """Seconds of one layer of signs on one thread, by the bytes of its bits: where they leave the core's own cache."""
+    source = np.random.default_rng(0)
+    bits = source.integers(0, 256, (1, WIDTH // 8), dtype=np.uint8)
+    found = {}
+    for units in (64, 512, 1024, 2048, 4096, 8192):
+        weight = source.integers(0, 256, (units, WIDTH // 8), dtype=np.uint8)
+        layer = Chain([weight], [], WIDTH, Input.SIGNS)
+        found[str(weight.nbytes)] = median(partial(layer, bits), 3000)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
@@ -88,9 +101,10 @@ def main() -> None:
         "environment": environment(),
         "training_seconds": training(),
         "prediction_seconds": {str(threads): prediction(threads) for threads in (1, 2)},
+        "layer_seconds_by_bytes": growth(),
     }
     write_json(options.file, found, indent=2)
-    for name in ("training_seconds", "prediction_seconds"):
+    for name in ("training_seconds", "prediction_seconds", "layer_seconds_by_bytes"):
         print(name, found[name])
 
 
