@@ -4,7 +4,8 @@
 
 The middle layer of the paper's network in training, batch 100: signs packed after an update, the product forward, the
 gradient passed on and that of the weights. And one image through 784-4096-4096-10, packed: all layers, the two large
-ones alone, and layers of 4096 inputs of several widths on one thread. Medians of many calls on noise; call and checks from Python are counted.
+ones alone, and layers of 4096 inputs of several widths on one thread. Medians of many calls on noise; call and checks
+from Python are counted.
 """
 
 import argparse

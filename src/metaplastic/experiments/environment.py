@@ -46,7 +46,7 @@ def _commit() -> str | None:
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name, folder=here)  # fails where another checkout is around
         commit = _git("rev-parse", "HEAD", folder=here)
-        return commit + ("+" if _git("status", "--porcelain", "--", ".", folder=here) else "")
+        return commit + ("+" if _git("status", "--porcelain", "--", ".", folder=here.parent) else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
