@@ -25,7 +25,7 @@ AVERAGED = {
 
 SPREAD = {
     "MNIST, then Fashion-MNIST on a laptop": tuple(
-        f"fig4ab/{row}" for row in ("a", "b", "tuned", "unannounced-plain", "unannounced")
+        f"fig4ab/{row}" for row in ("a", "b", "tuned", "frozen", "unannounced-plain", "unannounced")
     ),
     "Five classes of CIFAR-10 after five, on a laptop": tuple(
         f"fig4ef/{row}"

@@ -17,7 +17,8 @@ def figure_3(size: Size = Size.LAPTOP) -> Study:
     64 to 512 with two epochs per task in place of 40, and m = 5 for them, on another seed within 2 points of the best
     of 2, 3, 5, 8 and 12 at 64 and at 512 (`results/fig3-tuning`). Deviations: see `published`.
 
-    Command: `metaplastic run fig3 --size laptop|paper`; one kind of run by `--panels metaplastic-1024 ...`.
+    Command: `metaplastic run fig3 --size laptop|paper`; one kind of run by `--panels metaplastic-1024 ...`. On a laptop
+    at 512 a minute a run on one core, two to four where weights are held.
     """
     m = sized(size, laptop=5.0, paper=1.35)
     panels = {}

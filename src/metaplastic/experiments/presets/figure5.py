@@ -44,7 +44,7 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     from three of the six files of the data set (10,000 for tests), with five epochs per part at a learning rate of
     1e-3; neither it nor m is tuned for them.
 
-    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`.
+    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop not timed yet.
     """
     small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)
     full = Network(Family.BINARY_CIFAR, hidden=(2048, 2048), dropout=0.5, distribution=Distribution.XAVIER)
