@@ -148,6 +148,7 @@ def test_an_archive_is_fetched_once_for_all_its_members(tmp_path, tiny, server, 
         (b"<html>", "in a .zip or .tar.gz archive, got file could not be opened"),
         (tar_bytes({"inside/train-images-idx3-ubyte": os.urandom(5000)})[:3000], "in a .zip or .tar.gz archive, got"),
     ],
+    ids=["other-zip", "other-tar", "no-archive", "cut-tar"],  # packed bytes hold the second in which they were made
 )
 def test_an_archive_without_the_member_is_a_failed_mirror(tmp_path, tiny, server, packed, message):
     server.contents["/all"] = packed
