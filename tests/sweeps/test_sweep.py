@@ -171,7 +171,7 @@ def test_a_disk_that_fills_up_ends_the_sweep(sweep, tmp_path, monkeypatch):
 
 def test_data_that_are_missing_are_an_error_before_training(tiny, tmp_path):
     sweep = Sweep(replace(tiny, scenario=replace(tiny.scenario, data="nowhere.npz")))
-    with pytest.raises(FileNotFoundError, match=r"expected a file or folder at nowhere.npz"):
+    with pytest.raises(FileNotFoundError, match=r"expected nowhere.npz in .*, found nothing; check the path"):
         run_sweep(sweep, tmp_path / "s", HERE, progress=False)
 
 
