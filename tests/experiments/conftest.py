@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from metaplastic.experiments import Config, preset
+from metaplastic.experiments import Config, can_stack, preset
 from metaplastic.experiments.config import Network, Optimizer, Running
 from metaplastic.experiments.scenario_config import Permuted
+from metaplastic.learners import Engine
 from metaplastic.nn import NormPolicy, Scope
 
 
@@ -23,6 +24,16 @@ def small() -> Config:
         batch_size=100,
         running=Running(calibration_samples=1000),
     )
+
+
+@pytest.fixture(params=[0.0, 0.25], ids=["stacked", "one by one"])
+def brief(request, small) -> Config:
+    """One epoch of five steps a task, by networks that are trained as a stack, and by others that cannot be."""
+    running = Running(calibration_samples=100, evaluate_epochs=0, threads=1, engine=Engine.PLAIN)
+    network = replace(small.network, dropout=request.param)
+    config = replace(small, network=network, epochs=1, batch_size=300, running=running)
+    assert can_stack(config) == (request.param == 0)
+    return config
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,10 @@ from metaplastic.experiments import (
     Size,
     Study,
     TrainingPanel,
-    can_stack,
     run_seeds,
     run_study,
 )
 from metaplastic.experiments.carry_out import TrainingProgress
-from metaplastic.experiments.config import Config, Running
-from metaplastic.learners import Engine
 
 EVENTS = 2 * (5 + 1 + 1)
 """Events of one training: in each of two tasks five steps, an epoch and an end."""
@@ -33,19 +29,10 @@ EVENTS = 2 * (5 + 1 + 1)
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
 
 
-@pytest.fixture(params=[0.0, 0.25], ids=["stacked", "one by one"])
-def config(request, small) -> Config:
-    running = Running(calibration_samples=100, evaluate_epochs=0, threads=1, engine=Engine.PLAIN)
-    network = replace(small.network, dropout=request.param)
-    made = replace(small, network=network, epochs=1, batch_size=300, running=running)
-    assert can_stack(made) == (request.param == 0)
-    return made
-
-
 @pytest.fixture
-def fig2(config, monkeypatch) -> None:
+def fig2(brief, monkeypatch) -> None:
     """Let a small study of two panels go by the name of one of the paper's."""
-    panels = {name: TrainingPanel(config) for name in ("a", "b")}
+    panels = {name: TrainingPanel(brief) for name in ("a", "b")}
     monkeypatch.setitem(STUDIES, "fig2", lambda size: Study("fig2", size, panels))
 
 
@@ -118,8 +105,8 @@ def test_a_call_that_has_no_command_says_the_folder(fig2, tmp_path, monkeypatch)
     assert len(complete(tmp_path / "s")) == 4
 
 
-def test_several_seeds_of_one_run_are_gone_on_with_together(config, tmp_path, monkeypatch):
+def test_several_seeds_of_one_run_are_gone_on_with_together(brief, tmp_path, monkeypatch):
     with ctrl_c(2, monkeypatch), pytest.raises(Interrupted, match=r"go on with: the same command with --out .*/s$"):
-        run_seeds(config, (0, 1), tmp_path / "s", progress=False)
-    results = run_seeds(config, (0, 1), tmp_path / "s", progress=False)
+        run_seeds(brief, (0, 1), tmp_path / "s", progress=False)
+    results = run_seeds(brief, (0, 1), tmp_path / "s", progress=False)
     assert all(Record(result.folder).complete for result in results)

@@ -1,27 +1,21 @@
 """One display shows how far a study is."""
 
 import shutil
-from dataclasses import replace
 
 import pytest
 
 from metaplastic.experiments import Size, Study, TrainingPanel, can_stack, run_study
 from metaplastic.experiments.carry_out import TrainingProgress
-from metaplastic.experiments.config import Running
 from metaplastic.experiments.progress import StudyProgress, counting
-from metaplastic.learners import Engine, Moment
+from metaplastic.learners import Moment
 
 STEPS = 10
 """Steps of one training: two tasks, one epoch, five batches."""
 
 
-@pytest.fixture(params=[0.0, 0.25], ids=["stacked", "one by one"])
-def mine(request, small) -> Study:
-    running = Running(calibration_samples=100, evaluate_epochs=0, threads=1, engine=Engine.PLAIN)
-    network = replace(small.network, dropout=request.param)
-    config = replace(small, network=network, epochs=1, batch_size=300, running=running)
-    assert can_stack(config) == (request.param == 0)
-    return Study("mine", Size.LAPTOP, {name: TrainingPanel(config) for name in ("a", "b")})
+@pytest.fixture
+def mine(brief) -> Study:
+    return Study("mine", Size.LAPTOP, {name: TrainingPanel(brief) for name in ("a", "b")})
 
 
 @pytest.fixture

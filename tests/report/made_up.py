@@ -11,7 +11,7 @@ from metaplastic.experiments import Config, study
 from metaplastic.experiments.environment import environment
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.record import write_config
-from metaplastic.report.groups import stages
+from metaplastic.report.run_records import stages
 
 SAMPLES = 1000
 

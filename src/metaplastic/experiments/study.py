@@ -25,7 +25,7 @@ class Size(enum.StrEnum):
     """How large the runs of a study are."""
 
     LAPTOP = "laptop"
-    """Smaller networks and fewer epochs, meant for half an hour on two cores; each study says what it takes."""
+    """Smaller networks and fewer epochs, meant for half an hour on two cores; what was timed each study says."""
     PAPER = "paper"
     """The sizes and epochs of the authors' commands; what differs from their code is said by each study."""
 

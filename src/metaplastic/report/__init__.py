@@ -2,13 +2,14 @@
 
 from metaplastic.report.consolidation import consolidation_curves
 from metaplastic.report.figures import Band, accuracy_curves, final_bars
-from metaplastic.report.groups import Comparison, Group, Run, compare, compare_each
+from metaplastic.report.groups import Comparison, Group, compare, compare_each
 from metaplastic.report.heat_map import accuracy_heat_map
 from metaplastic.report.page_figure import PageFigure
 from metaplastic.report.paper import paper_figures
 from metaplastic.report.paper_report import paper_report
 from metaplastic.report.probes import divergence_curves, magnitude_curves, sign_switch_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
+from metaplastic.report.run_records import Run
 from metaplastic.report.runs_page import run_figures, runs_page
 from metaplastic.report.seed_means import divergence_means, sign_switch_means
 from metaplastic.report.studies import PanelRecord, StudyRecord, read_studies

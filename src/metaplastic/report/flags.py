@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaplastic.report.groups import Comparison, Group, Run
+from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.labels import compared
 from metaplastic.report.origins import Origin, version_cautions
+from metaplastic.report.run_records import Run
 
 TUNING = "tuning.json"
 """File in the folder of a run, or in one of the two above it, that says how its settings were chosen."""

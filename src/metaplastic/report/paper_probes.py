@@ -7,11 +7,11 @@ import numpy as np
 
 from metaplastic.evaluation import LayerDivergence, MagnitudeHistogram, QuadraticResult, SignSwitch
 from metaplastic.experiments import Record
-from metaplastic.report.groups import Run
 from metaplastic.report.page_figure import PageFigure, number
 from metaplastic.report.paper_tasks import task_figures
 from metaplastic.report.probes import magnitude_curves
 from metaplastic.report.quadratic import quadratic_path, switch_scatter
+from metaplastic.report.run_records import Run
 from metaplastic.report.seed_means import divergence_means, mean_bins, sign_switch_means
 from metaplastic.report.studies import StudyRecord
 

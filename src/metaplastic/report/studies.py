@@ -11,9 +11,10 @@ from metaplastic.choices import choose, unknown
 from metaplastic.evaluation import LayerDivergence, QuadraticResult, SignSwitch
 from metaplastic.experiments import STUDIES, Config, QuadraticPanel, Record, Size, study
 from metaplastic.report.commands import in_a_row
-from metaplastic.report.groups import ENOUGH_SEEDS, Comparison, Group, Run, read_run
+from metaplastic.report.groups import ENOUGH_SEEDS, Comparison, Group
 from metaplastic.report.labels import compared, labels
 from metaplastic.report.origins import Origin, read_origins, require_one_kind, version_cautions
+from metaplastic.report.run_records import Run, read_run
 
 
 @dataclass(frozen=True)

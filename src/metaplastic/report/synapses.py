@@ -10,8 +10,9 @@ from jaxtyping import Float64
 from metaplastic.experiments.record import Record
 from metaplastic.report.figures import Band, over_seeds, reach, wrapped
 from metaplastic.report.frame import Frame, place_legend
-from metaplastic.report.groups import Comparison, Group, Run
+from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.page_figure import PageFigure, mean_and_reach, shown_stages
+from metaplastic.report.run_records import Run
 from metaplastic.report.style import FAINT, GROUP_COLOURS, look
 from metaplastic.report.trends import MARKERS
 
