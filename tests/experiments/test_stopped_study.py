@@ -1,4 +1,4 @@
-"""A study that Ctrl-C stops says the one command that goes on with all of it."""
+"""What Ctrl-C stops, at whatever moment, says the one command that goes on with all of it."""
 
 import contextlib
 import itertools
@@ -18,6 +18,9 @@ from metaplastic.experiments import (
     Size,
     Study,
     TrainingPanel,
+    resume,
+    run,
+    run_demo,
     run_seeds,
     run_study,
 )
@@ -95,6 +98,33 @@ def test_between_two_trainings_ctrl_c_says_the_same(fig2, tmp_path, monkeypatch,
     with pytest.raises(SystemExit):
         main(["run", "fig2", "--out", str(tmp_path / "s")])
     assert f"go on with: metaplastic run fig2 --out {tmp_path / 's'}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("moment", ["save_checkpoint", "finish"])
+def test_ctrl_c_before_the_first_step_or_after_the_last_says_how_to_go_on(moment, brief, tmp_path, monkeypatch):
+    usual, pressed = getattr(Record, moment), itertools.count()
+
+    def press(record, trial):
+        if moment == "save_checkpoint":
+            usual(record, trial)
+        if next(pressed) == 0:
+            signal.raise_signal(signal.SIGINT)
+        if moment == "finish":
+            usual(record, trial)
+
+    monkeypatch.setattr(Record, moment, press)
+    with pytest.raises(Interrupted, match=r"go on with: metaplastic run --resume .*/stopped$"):
+        run(brief, tmp_path / "stopped", progress=False)
+    assert not Record(tmp_path / "stopped").complete
+    resume(tmp_path / "stopped", progress=False)
+    run(brief, tmp_path / "whole", progress=False)
+    for name in ("network.safetensors", "accuracy.csv", "summary.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_demonstration_is_gone_on_with_as_a_whole(tmp_path, monkeypatch):
+    with ctrl_c(2, monkeypatch), pytest.raises(Interrupted, match=r"go on with: the same command with --out .*/demo$"):
+        run_demo(tmp_path / "demo", 1, lambda title: None)
 
 
 def test_a_call_that_has_no_command_says_the_folder(fig2, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from metaplastic.experiments.config import Config, Unit
-from metaplastic.experiments.interrupt import Interrupted, deferred_interrupt
+from metaplastic.experiments.interrupt import deferred_interrupt
 from metaplastic.experiments.progress import Shown, TrainingProgress
 from metaplastic.experiments.record import Record
 from metaplastic.experiments.trial import Line, Trial
@@ -32,7 +32,6 @@ def carry_out(
     records: Sequence[Record],
     *,
     title: str,
-    again: str,
     before_checkpoint: Callable[[], None] = lambda: None,
     progress: Shown = None,
 ) -> None:
@@ -43,12 +42,11 @@ def carry_out(
         trials: What is trained, one network or several.
         records: Their records, in the same order.
         title: What the progress bar calls it.
-        again: The command that goes on with it after an interruption.
         before_checkpoint: Called before checkpoints are written.
         progress: Whether, or where, to show a progress bar; None shows it on a terminal.
 
     Raises:
-        Interrupted: After Ctrl-C, with checkpoints written.
+        KeyboardInterrupt: After Ctrl-C, with checkpoints written.
         NonFiniteLossError: When training diverges; the last good checkpoints are kept.
     """
     due = _Interval(records[0].config)
@@ -67,7 +65,7 @@ def carry_out(
                     if checkpoint:
                         record.save_checkpoint(trial)
                 if stop:
-                    raise Interrupted(again)
+                    raise KeyboardInterrupt
                 bar.show(event, lines[0])
         except NonFiniteLossError as error:
             folders = ", ".join(str(record.folder) for record in records)

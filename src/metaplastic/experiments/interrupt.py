@@ -18,6 +18,25 @@ class Interrupted(Exception):  # noqa: N818  (an interruption is not an error)
         super().__init__(f"interrupted; go on with: {again}")
 
 
+@contextmanager
+def resumed_by(again: str) -> Iterator[None]:
+    """Let an interruption at any moment, before the first step and after the last too, say what goes on.
+
+    Args:
+        again: The command that goes on.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        Interrupted: In the place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(again) from None
+
+
 class Interrupt:
     """Whether somebody asked to stop."""
 

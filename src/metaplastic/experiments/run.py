@@ -23,6 +23,7 @@ from metaplastic.experiments.build import (
 from metaplastic.experiments.carry_out import begin, carry_out
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import to_json
+from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.loggers import Logger, MakeLogger, find_loggers, following
 from metaplastic.experiments.progress import Shown, TrainingProgress
 from metaplastic.experiments.record import Record, require_room_for
@@ -158,7 +159,7 @@ def run(
         require_room_for(folder, [trial])
         with trial.accelerated(config.running.engine, config.running.precision) as chosen:
             record = Record.create(folder, config)
-            with followed_records([trial], [record], makers):
+            with resumed_by(_again(record)), followed_records([trial], [record], makers):
                 begin([trial], [record], chosen.as_json())
                 return _carry_out(trial, record, progress)
 
@@ -187,7 +188,7 @@ def resume(
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     record, makers = Record(folder), find_loggers(loggers)
-    with computing(record.config.running.threads):
+    with resumed_by(_again(record)), computing(record.config.running.threads):
         trial, running = make_trial(record.config, data_dir), record.config.running
         require_room_for(folder, [trial])
         with trial.accelerated(running.engine, running.precision) as chosen:
@@ -268,13 +269,16 @@ def make_trial(config: Config, data_dir: Path | None = None) -> Trial:
     )
 
 
+def _again(record: Record) -> str:
+    return f"metaplastic run --resume {record.folder}"
+
+
 def _carry_out(trial: Trial, record: Record, progress: Shown) -> Result:
     carry_out(
         ((event, [line]) for event, line in trial.run()),
         [trial],
         [record],
         title=f"{record.config.name}, seed {record.config.seed}",
-        again=f"metaplastic run --resume {record.folder}",
         progress=progress,
     )
     return Result(trial.matrix, trial.network, tuple(record.metrics()), record.folder)

@@ -9,7 +9,7 @@ from typing import Any
 from metaplastic.experiments.build import build_optimizer
 from metaplastic.experiments.carry_out import Happening, begin, carry_out
 from metaplastic.experiments.config import Config, Family
-from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.interrupt import Interrupted, resumed_by
 from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.progress import Shown, StudyProgress
@@ -254,14 +254,13 @@ def _run_stack(
         require_room_for(folder, stack.trials)
         with stack.accelerated() as chosen:
             records = [Record.create(places[config.seed], config) for config in configs]
-            with followed_records(stack.trials, records, makers):
+            with resumed_by(_again(folder)), followed_records(stack.trials, records, makers):
                 begin(stack.trials, records, chosen)
                 carry_out(
                     stack.run(),
                     stack.trials,
                     records,
                     title=f"{configs[0].name}, {len(configs)} seeds at once",
-                    again=_again(folder),
                     before_checkpoint=stack.share_state,
                     progress=progress,
                 )
