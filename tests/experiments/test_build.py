@@ -19,6 +19,14 @@ def test_a_sequence_takes_as_many_padded_samples_as_it_says():
     assert scenario.tasks[0].view.rows.tolist() != other.tasks[0].view.rows.tolist()
 
 
+def test_permutations_reach_over_the_padding():
+    scenario = build_scenario(Config(scenario=Permuted("digits", tasks=2, image_side=12)))
+    assert scenario.input_shape == (144,)
+    shown = [task.view.batch(torch.arange(1437))[0] for task in scenario.tasks]
+    assert torch.equal(*(inputs.sort(dim=1).values for inputs in shown))
+    assert [int((inputs.max(0).values > 0).sum()) for inputs in shown] == [61, 61]  # of 64; three are never inked
+
+
 def test_more_samples_than_a_data_set_has_are_refused():
     with pytest.raises(ValueError, match="expected from 1 to 1437 samples of 'digits', got 1438; ask for fewer"):
         build_scenario(Config(scenario=Sequence(("digits",), samples=(1438,))))

@@ -22,7 +22,7 @@ from metaplastic.nn import (
 )
 from metaplastic.scenarios import Task, permuted
 
-PER_SAMPLE = (FisherKind.EXACT, FisherKind.SAMPLED, FisherKind.EMPIRICAL)
+PER_SAMPLE = (FisherKind.EXACT, FisherKind.SAMPLED, FisherKind.EMPIRICAL, FisherKind.PREDICTED)
 
 
 def task(outputs=None, shape=(6,)):
@@ -49,12 +49,16 @@ def squared_gradients(net, inputs, labels, outputs=None):
 
 
 def by_loop(net, kind, part, outputs=None):
-    """The definition: over all samples, and for the exact kind over all labels."""
+    """The definition: over all samples, and for each over the labels of the kind."""
     inputs, labels = part.view.batch(torch.arange(30))
     total = {name: torch.zeros_like(parameter) for name, parameter in net.named_parameters()}
     for sample, label in zip(inputs, labels, strict=True):
         squares, probabilities = squared_gradients(net, sample, label, outputs)
-        pairs = [(label, 1.0)] if kind is FisherKind.EMPIRICAL else list(enumerate(probabilities))
+        pairs = {
+            FisherKind.EMPIRICAL: [(label, 1.0)],
+            FisherKind.PREDICTED: [(probabilities.argmax(), 1.0)],
+            FisherKind.EXACT: list(enumerate(probabilities)),
+        }[kind]
         for chosen, weight in pairs:
             squares, _ = squared_gradients(net, sample, torch.as_tensor(chosen), outputs)
             for name, square in squares.items():
@@ -68,7 +72,7 @@ def same(found, expected):
     return found.keys() == expected.keys() and all(close) and max(value.max() for value in expected.values()) > 1e-4
 
 
-@pytest.mark.parametrize("kind", [FisherKind.EXACT, FisherKind.EMPIRICAL])
+@pytest.mark.parametrize("kind", [FisherKind.EXACT, FisherKind.EMPIRICAL, FisherKind.PREDICTED])
 @pytest.mark.parametrize("outputs", [None, (0, 2)])
 @pytest.mark.parametrize("family", [BinaryMLP, RealMLP])
 def test_it_is_the_mean_of_squared_gradients_of_single_samples(kind, outputs, family):

@@ -88,15 +88,15 @@ def _whole_scenario(config: Config, data_dir: Path | None) -> Scenario:
 
 
 def _sequence(config: Sequence, datasets: list[Dataset], seed: int) -> Scenario:
-    if config.image_side is not None:
-        datasets = [dataset.padded(config.image_side) for dataset in datasets]
     return sequence(
         datasets, samples=config.samples, seed=seed, shared_head=config.shared_head, announced=config.announced
     )
 
 
 def _shown(dataset: Dataset, config: ScenarioConfig) -> Dataset:
-    """Show a network the images of a data set, or features of them; the same in every run."""
+    """Show a network the images of a data set, padded or not, or features of them; the same in every run."""
+    if isinstance(config, Permuted | Sequence) and config.image_side is not None:
+        return dataset.padded(config.image_side)
     if isinstance(config, Split) and config.features is Features.RANDOM:
         return normalised_samples(random_convolutional_features(dataset))
     return dataset

@@ -14,6 +14,7 @@ class Permuted:
     Args:
         data: Name of a data set, or a path to your own.
         tasks: Number of tasks, >= 1.
+        image_side: Height and width to which images are padded with zeros; None leaves them as they are.
         permute_first: Whether the first task is permuted too.
         permutation_seed: Seed of the permutations; None takes the run's seed.
         boundaries: Announce task boundaries in training.
@@ -22,6 +23,7 @@ class Permuted:
 
     data: str = "digits"
     tasks: int = 6
+    image_side: int | None = None
     permute_first: bool = True
     permutation_seed: int | None = None
     boundaries: bool = False

@@ -17,7 +17,7 @@ NEEDS_FIXED = "a Fisher information is one of single samples"
 
 
 class FisherKind(enum.StrEnum):
-    """Whose gradients are squared. The first three are estimates of one thing, the last is not."""
+    """Whose gradients are squared. The first three are estimates of one thing, the last two are not."""
 
     EXACT = "exact"
     """Every label of every sample, weighted by the probability that the network gives it."""
@@ -25,6 +25,8 @@ class FisherKind(enum.StrEnum):
     """One label per sample, drawn from the network's probabilities."""
     EMPIRICAL = "empirical"
     """The true label of every sample, as the authors' code has it."""
+    PREDICTED = "predicted"
+    """The label that the network takes to be the most probable; smaller than the others where it is sure."""
     BATCHED = "batched"
     """The gradient of the mean loss of a batch, squared: not the Fisher information but about a batch-size-th of it. It
     is what several libraries use, and is here to compare with them only."""
@@ -37,10 +39,10 @@ class Fisher:
     .. math:: F_i = \frac{1}{N} \sum_n \sum_y p_n(y)
         \left(\frac{\partial \log p(y \mid x_n, w)}{\partial w_i}\right)^2
 
-    with N `samples` and :math:`p_n` the network's own probabilities (`exact`), a label drawn from them (`sampled`) or
-    the true label (`empirical`). In a binary layer the derivative is the pseudo-gradient, which is the same for the
-    binary weight and for the hidden one. Normalisations use their fixed statistics, so a sample's gradient does not
-    depend on the samples beside it.
+    with N `samples` and :math:`p_n` the network's own probabilities (`exact`), or with one label y of each sample:
+    drawn from them (`sampled`), the true one (`empirical`) or the most probable one (`predicted`). In a binary layer
+    the derivative is the pseudo-gradient, which is the same for the binary weight and for the hidden one.
+    Normalisations use their fixed statistics, so a sample's gradient does not depend on the samples beside it.
 
     Args:
         kind: Whose gradients are squared.
@@ -62,7 +64,7 @@ class Fisher:
 
     References:
         Kirkpatrick et al. 2017, arXiv 1612.00796; Martens 2020, arXiv 1412.1193; van de Ven 2025, arXiv 2502.11756, for
-        the kinds.
+        the kinds; van de Ven and Tolias 2018, arXiv 1809.10635, whose code takes predicted labels of all samples.
 
     Deviations from the authors' code: there the first 5,000 samples are taken, one at a time; here as many are drawn,
     in chunks. Theirs divides by the number of samples less one where a task has fewer, and needs batches of one sample,
@@ -121,6 +123,9 @@ class Fisher:
         if self.kind is FisherKind.SAMPLED:
             drawn = torch.multinomial(probabilities.cpu(), 1, generator=source).flatten()
             yield gradients.squares(inputs, drawn.to(labels.device), once)
+            return
+        if self.kind is FisherKind.PREDICTED:
+            yield gradients.squares(inputs, probabilities.argmax(1), once)
             return
         for label, weights in enumerate(probabilities.unbind(1)):
             yield gradients.squares(inputs, torch.full_like(labels, label), weights)

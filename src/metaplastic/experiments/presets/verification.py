@@ -32,7 +32,7 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     pairs = Split("mnist", tasks=5, increment=Increment.CLASS)
     plain = Config(
         name="real-check",
-        scenario=Permuted("mnist", tasks=10, permute_first=False, boundaries=True),
+        scenario=Permuted("mnist", tasks=10, image_side=32, permute_first=False, boundaries=True),
         network=Network(Family.REAL_MLP, hidden=(1000, 1000), distribution=Distribution.FAN_IN),
         norm=NormPolicy(statistics=Statistics.NONE),
         optimizer=Optimizer(lr=1e-4, metaplasticity=(0.0,), eps_placement=EpsPlacement.AFTER_CORRECTION),
@@ -40,7 +40,7 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
         batch_size=128,
         running=Running(evaluate_epochs=0),
     )
-    ewc = Penalty(strength=100.0, weights=Weights.HIDDEN, fisher=FisherKind.EXACT, fisher_samples=1000)
+    ewc = Penalty(strength=100.0, weights=Weights.HIDDEN, fisher=FisherKind.PREDICTED, fisher_samples=60_000)
     rows = {
         "none": plain,
         "ewc": replace(plain, method=Method.EWC, penalty=ewc),
