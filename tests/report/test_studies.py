@@ -44,6 +44,11 @@ def test_studies_and_panels_come_in_the_order_of_the_paper(studies):
         ]
 
 
+def test_a_folder_that_holds_studies_stands_for_them(studies):
+    together, each = read_studies([studies]), read_studies([studies / name for name in PANELS])
+    assert [one.folder for one in together] == [one.folder for one in each]
+
+
 def test_a_panel_has_its_runs_by_seed_and_knows_what_it_differs_in(studies):
     (fig2,) = read_studies([studies / "fig2"])
     assert fig2.seeds == (0, 1)

@@ -78,8 +78,8 @@ class ReportOptions:
     """Label of the group that the others are tested against on the page, as the page names it; by default the plain
     network."""
     paper: bool = False
-    """Draw the figures of the paper, all on one page that needs no network; the folders are those of studies, and
-    LABEL=FOLDER where two are of one study and size."""
+    """Draw the figures of the paper, all on one page that needs no network; the folders are those of studies, or
+    hold them, and LABEL=FOLDER where two are of one study and size."""
 
 
 def report(words: list[str]) -> None:
@@ -97,8 +97,7 @@ def report(words: list[str]) -> None:
     if options.paper:
         from metaplastic.report import paper_report
 
-        for path in paper_report(options.folders, options.out):
-            print(path)
+        paper_report(options.folders, options.out, lambda path: print(path, flush=True))
         return
     show(options.folders, options.out, options.against)
 

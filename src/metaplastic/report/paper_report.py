@@ -1,6 +1,6 @@
 """The paper's figures as files: one page, and a picture for each."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from metaplastic.files import write_text
@@ -11,12 +11,16 @@ from metaplastic.report.studies import read_studies
 from metaplastic.report.style import write_png
 
 
-def paper_report(folders: Iterable[Path | str], out: Path) -> list[Path]:
+def paper_report(
+    folders: Iterable[Path | str], out: Path, tell: Callable[[Path], None] = lambda path: None
+) -> list[Path]:
     """Draw the figures of the paper from studies, and write a page with all of them.
 
     Args:
-        folders: Folders that `metaplastic run STUDY` wrote; `LABEL=FOLDER` where two are of one study and size.
+        folders: Folders that `metaplastic run STUDY` wrote, or that hold such folders; `LABEL=FOLDER` where two are of
+            one study and size.
         out: Folder to write to; it is made if it does not exist. What it holds under the same names is replaced.
+        tell: Called with each file when it is written.
 
     Returns:
         The files, each whole: a PNG per figure, then `paper.html`, which holds its pictures itself.
@@ -28,10 +32,17 @@ def paper_report(folders: Iterable[Path | str], out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     drawn = []
+
+    def note(path: Path) -> None:
+        written.append(path)
+        tell(path)
+
     for study, figures in studies:
         for figure in figures:
-            written.append(out / f"{study.key}-{figure.name}.png")
-            write_png(figure.figure, written[-1])
+            path = out / f"{study.key}-{figure.name}.png"
+            write_png(figure.figure, path)
+            note(path)
         drawn.append((study, [shown(f"{study.key}-{figure.name}", figure) for figure in figures]))
     write_text(out / "paper.html", paper_page(drawn))
-    return [*written, out / "paper.html"]
+    note(out / "paper.html")
+    return written

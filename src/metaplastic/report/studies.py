@@ -153,7 +153,8 @@ def read_studies(folders: Iterable[Path | str]) -> list[StudyRecord]:
     """Read the folders of studies.
 
     Args:
-        folders: Folders that `metaplastic run STUDY` wrote; `LABEL=FOLDER` where two are of one study and size.
+        folders: Folders that `metaplastic run STUDY` wrote, or that hold such folders; `LABEL=FOLDER` where two are of
+            one study and size.
 
     Returns:
         The studies, in the order of the paper, the small size before the large one.
@@ -168,7 +169,7 @@ def read_studies(folders: Iterable[Path | str]) -> list[StudyRecord]:
         Traceback (most recent call last):
         ValueError: expected the folder of a study at no-such-folder, got no such folder; give one that `metaplastic ...
     """
-    places = [_place(folder) for folder in folders]
+    places = [place for folder in folders for place in _places(*_labelled(folder))]
     if not places:
         raise ValueError("expected the folder of a study, got none; give one or more")
     marks = [_mark(folder) for _, folder in places]
@@ -184,7 +185,13 @@ def _few_seeds(panel: PanelRecord) -> list[str]:
     return [few] if 0 < count < ENOUGH_SEEDS else []
 
 
-def _place(text: Path | str) -> tuple[str, Path]:
+def _places(label: str, folder: Path) -> list[tuple[str, Path]]:
+    """Find a folder's studies: itself, or those inside it."""
+    inside = sorted(path.parent for path in folder.glob("*/study.json"))
+    return [(label, folder)] if (folder / "study.json").exists() or not inside else [(label, one) for one in inside]
+
+
+def _labelled(text: Path | str) -> tuple[str, Path]:
     found = re.fullmatch(r"([\w.-]+)=(.+)", str(text))
     return (found[1], Path(found[2])) if found and not Path(text).exists() else ("", Path(text))
 
