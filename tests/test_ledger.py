@@ -37,6 +37,12 @@ SPREAD = {
 }
 """Tables whose rows are the accuracies per task, each mean ± deviation."""
 
+WIDTHS = (64, 128, 256, 512)
+KINDS = ("metaplastic", "ewc", "interleaved", "interleaved-metaplastic")
+
+PUBLISHED = ("none", "ewc", "online-ewc", "si")
+"""Rows that stand beside published numbers."""
+
 
 def rows(section):
     """Numbers of each row of the first table of a section, in the cells that begin with one."""
@@ -47,11 +53,16 @@ def rows(section):
         yield [float(number) for cell in cells if re.match(r" -?\d", cell) for number in re.findall(r"-?\d+\.\d", cell)]
 
 
-def final(folder):
+def final(folder, seeds=5):
     """Accuracies in % after the last task, per seed and task."""
-    seeds = [Record(run).accuracy().accuracy[-1] for run in sorted((RESULTS / folder).glob("seed*"))]
-    assert len(seeds) == 5
-    return [[100 * float(value) for value in seed] for seed in seeds]
+    found = [Record(run).accuracy().accuracy[-1] for run in sorted((RESULTS / folder).glob("seed*"))]
+    assert len(found) == seeds
+    return [[100 * float(value) for value in seed] for seed in found]
+
+
+def averages(folder, seeds=5):
+    """Mean over the tasks of each seed."""
+    return [statistics.mean(seed) for seed in final(folder, seeds)]
 
 
 def mean_and_deviation(values):
@@ -62,9 +73,8 @@ def mean_and_deviation(values):
 def test_a_table_of_averages_holds_what_its_records_hold(section):
     written = list(rows(section))
     for row, folder in zip(written, AVERAGED[section], strict=True):
-        seeds = final(folder)
-        expected = [statistics.mean(task) for task in zip(*seeds, strict=True)]
-        expected += mean_and_deviation([statistics.mean(seed) for seed in seeds])
+        expected = [statistics.mean(task) for task in zip(*final(folder), strict=True)]
+        expected += mean_and_deviation(averages(folder))
         assert row[: len(expected)] == pytest.approx(expected, abs=0.0501)
 
 
@@ -73,6 +83,18 @@ def test_a_table_of_tasks_holds_what_its_records_hold(section):
     for row, folder in zip(rows(section), SPREAD[section], strict=True):
         expected = [number for task in zip(*final(folder), strict=True) for number in mean_and_deviation(task)]
         assert row == pytest.approx(expected, abs=0.0501)
+
+
+def test_a_table_of_widths_holds_what_its_records_hold():
+    for row, width in zip(rows("Fig. 3 on a laptop"), WIDTHS, strict=True):
+        expected = [number for kind in KINDS for number in mean_and_deviation(averages(f"fig3/{kind}-{width}"))]
+        assert row == pytest.approx(expected, abs=0.0501)
+
+
+def test_published_numbers_stand_beside_what_records_hold():
+    for row, name in zip(rows("Baselines beside published numbers"), PUBLISHED, strict=True):
+        (average,) = averages(f"real-check/{name}", seeds=1)
+        assert row[1:] == pytest.approx([average, average - row[0]], abs=0.0501)
 
 
 def test_records_are_whole_small_and_hold_no_weights():

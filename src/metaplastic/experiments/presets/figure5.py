@@ -42,9 +42,12 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     statistics shared by all parts, 200 epochs per part; every image is mirrored at random, and moved or turned.
     Deviation: the sign of 0. On a laptop three small convolutions, 32-64-128 channels, and eight parts of 2,500 images
     from three of the six files of the data set (10,000 for tests), with five epochs per part at a learning rate of
-    1e-3; neither it nor m is tuned for them.
+    1e-3, and exact statistics: with running ones accuracy rises and falls by ten points and more from part to part. On
+    held-out images of another seed m of 3 and 8 are as good as 0 there, 52 % all three, so that the claim is not to be
+    seen in so few epochs (`results/fig5-cifar-tuning`).
 
-    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop not timed yet.
+    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop two to three minutes a run on one
+    core.
     """
     small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)
     full = Network(Family.BINARY_CIFAR, hidden=(2048, 2048), dropout=0.5, distribution=Distribution.XAVIER)
@@ -55,7 +58,7 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
             name="fig5-cifar",
             scenario=Stream(data, parts=parts, augment=Augmentation.FLIP_AND_CROP_OR_ROTATE),
             network=sized(size, laptop=small, paper=full),
-            norm=NormPolicy(statistics=Statistics.RUNNING),
+            norm=NormPolicy(statistics=sized(size, laptop=Statistics.RECALIBRATED, paper=Statistics.RUNNING)),
             optimizer=Optimizer(lr=sized(size, laptop=1e-3, paper=1e-4), metaplasticity=(m,)),
             epochs=sized(size, laptop=5, paper=200),
             batch_size=64,
