@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import metaplastic as mp
-from metaplastic.experiments import Config, Record, Stack, can_stack, run, run_seeds
+from metaplastic.experiments import Config, Interrupted, Record, Stack, can_stack, run, run_seeds
 from metaplastic.experiments.config import Network, Optimizer, Reset, Running
 from metaplastic.experiments.scenario_config import Permuted, Split, Stream
 from metaplastic.learners import Engine, NonFiniteLossError
@@ -119,7 +119,7 @@ def test_a_stopped_stack_is_gone_on_with_one_by_one(tmp_path, monkeypatch):
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(Stack, "run", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         run_seeds(whole, SEEDS, tmp_path / "stopped", stack=True)
     monkeypatch.undo()
     assert not any(Record(tmp_path / "stopped" / f"seed{seed}").complete for seed in SEEDS)

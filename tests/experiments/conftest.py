@@ -1,5 +1,6 @@
 """A configuration small enough to be run many times."""
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -41,3 +42,11 @@ def threads_as_found():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def in_a_terminal():
+    """Let Ctrl-C reach the tests; a shell starts what it runs in the background without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -76,6 +76,7 @@ def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bits(uninter
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_a_terminal")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
 def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_says_how(uninterrupted, tmp_path):
     words, whole = uninterrupted

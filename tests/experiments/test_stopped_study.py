@@ -29,7 +29,10 @@ from metaplastic.experiments.carry_out import TrainingProgress
 EVENTS = 2 * (5 + 1 + 1)
 """Events of one training: in each of two tasks five steps, an epoch and an end."""
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process"),
+    pytest.mark.usefixtures("in_a_terminal"),
+]
 
 
 @pytest.fixture
