@@ -18,7 +18,7 @@ def figure_3(size: Size = Size.LAPTOP) -> Study:
     of 2, 3, 5, 8 and 12 at 64 and at 512 (`results/fig3-tuning`). Deviations: see `published`.
 
     Command: `metaplastic run fig3 --size laptop|paper`; one kind of run by `--panels metaplastic-1024 ...`. On a laptop
-    half a minute to a minute and a half a run on one core, five seeds an hour.
+    18 seconds to two and a half minutes a run on one core, five seeds of all panels an hour.
     """
     m = sized(size, laptop=5.0, paper=1.35)
     panels = {}

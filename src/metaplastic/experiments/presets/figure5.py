@@ -44,7 +44,7 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     from three of the six files of the data set (10,000 for tests), with five epochs per part at a learning rate of
     1e-3, and exact statistics: with running ones accuracy rises and falls by ten points and more from part to part. On
     held-out images of another seed m of 3 and 8 are as good as 0 there, 52 % all three, so that the claim is not to be
-    seen in so few epochs (`results/fig5-cifar-tuning`).
+    seen in so few epochs (`results/fig5-cifar-tuning`); the panel has the authors' 13.
 
     Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop two to three minutes a run on one
     core.
