@@ -3,7 +3,7 @@
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.config_json import from_json, to_json
 from metaplastic.experiments.demo import demo_configs, run_demo
-from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.interrupt import Interrupted, resumed_by
 from metaplastic.experiments.loggers import Followed, Logger, scalars
 from metaplastic.experiments.packing import pack_run
 from metaplastic.experiments.presets.registry import PRESETS, STUDIES, claim, description, preset, study
@@ -43,6 +43,7 @@ __all__ = [
     "preset",
     "read_config",
     "resume",
+    "resumed_by",
     "run",
     "run_demo",
     "run_seeds",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metaplastic.experiments.config import Config
-from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.presets.digits import permuted_digits
 from metaplastic.experiments.run import Result, resume, run
@@ -49,9 +49,7 @@ def run_demo(folder: Path, seeds: int, before: Callable[[str], None]) -> dict[st
         for name, config in demo_configs(seed).items():
             before(f"{name}, seed {seed}")
             inside = folder / f"{name}-seed{seed}"
-            try:
+            with resumed_by(f"the same command with --out {folder}"):
                 result = resume(inside) if (inside / "config.json").exists() else run(config, inside)
-            except Interrupted:  # the run says how to go on with it alone
-                raise Interrupted(f"the same command with --out {folder}") from None
             results.setdefault(name, []).append(result)
     return results

@@ -22,6 +22,8 @@ class Interrupted(Exception):  # noqa: N818  (an interruption is not an error)
 def resumed_by(again: str) -> Iterator[None]:
     """Let an interruption at any moment, before the first step and after the last too, say what goes on.
 
+    Of several around each other the outermost speaks: what a run says of itself would go on with that run alone.
+
     Args:
         again: The command that goes on.
 
@@ -29,11 +31,11 @@ def resumed_by(again: str) -> Iterator[None]:
         Nothing.
 
     Raises:
-        Interrupted: In the place of KeyboardInterrupt.
+        Interrupted: In the place of KeyboardInterrupt, or of one that says another command.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         raise Interrupted(again) from None
 
 

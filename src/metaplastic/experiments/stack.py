@@ -9,7 +9,7 @@ from typing import Any
 from metaplastic.experiments.build import build_optimizer
 from metaplastic.experiments.carry_out import Happening, begin, carry_out
 from metaplastic.experiments.config import Config, Family
-from metaplastic.experiments.interrupt import Interrupted, resumed_by
+from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.progress import Shown, StudyProgress
@@ -160,21 +160,20 @@ def run_seeds(
     if stack is None:
         stack = can_stack(config) and max(config.network.hidden, default=0) <= WIDEST
     results: dict[int, Result] = {}
-    if stack and len(fresh) > 1:
-        together = [replace(config, seed=seed) for seed in fresh]
-        results |= _run_stack(together, folder, places, data_dir, progress, makers)
     diverged: NonFiniteLossError | None = None
     how: dict[str, Any] = {"data_dir": data_dir, "progress": progress, "loggers": makers}
-    for seed in (seed for seed in seeds if seed not in results):
-        try:
-            if seed in fresh:
-                results[seed] = run(replace(config, seed=seed), places[seed], **how)
-            else:
-                results[seed] = resume(places[seed], **how)
-        except NonFiniteLossError as error:
-            diverged = error
-        except Interrupted:  # the run says how to go on with it alone
-            raise Interrupted(_again(folder)) from None
+    with resumed_by(f"the same command with --out {folder}"):
+        if stack and len(fresh) > 1:
+            together = [replace(config, seed=seed) for seed in fresh]
+            results |= _run_stack(together, folder, places, data_dir, progress, makers)
+        for seed in (seed for seed in seeds if seed not in results):
+            try:
+                if seed in fresh:
+                    results[seed] = run(replace(config, seed=seed), places[seed], **how)
+                else:
+                    results[seed] = resume(places[seed], **how)
+            except NonFiniteLossError as error:
+                diverged = error
     if diverged is not None:
         raise diverged
     return [results[seed] for seed in seeds]
@@ -226,10 +225,6 @@ def require_seeds(seeds: Sequence[int]) -> None:
         raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
 
 
-def _again(folder: Path) -> str:
-    return f"the same command with --out {folder}"
-
-
 def _record(config: Config, seed: int, place: Path) -> Record:
     """Open the record of a seed, if it is of this configuration."""
     record = Record(place)
@@ -254,7 +249,7 @@ def _run_stack(
         require_room_for(folder, stack.trials)
         with stack.accelerated() as chosen:
             records = [Record.create(places[config.seed], config) for config in configs]
-            with resumed_by(_again(folder)), followed_records(stack.trials, records, makers):
+            with followed_records(stack.trials, records, makers):
                 begin(stack.trials, records, chosen)
                 carry_out(
                     stack.run(),

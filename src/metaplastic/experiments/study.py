@@ -11,7 +11,7 @@ from metaplastic.choices import unknown
 from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, two_dimensional_quadratic
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
-from metaplastic.experiments.interrupt import Interrupted
+from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
 from metaplastic.files import write_json
@@ -204,11 +204,11 @@ def run_study(
     """
     require_seeds(seeds)
     _claim(folder, study)
-    with StudyProgress(f"{study.name}, {study.size}", len(study.panels) * len(seeds), progress) as shown:
-        try:
-            _carry_out(study, seeds, folder, data_dir, shown, before)
-        except (Interrupted, KeyboardInterrupt):  # what a run says of itself would go on with that run alone
-            raise Interrupted(again or f"the same call, in the folder {folder}") from None
+    with (
+        resumed_by(again or f"the same call, in the folder {folder}"),
+        StudyProgress(f"{study.name}, {study.size}", len(study.panels) * len(seeds), progress) as shown,
+    ):
+        _carry_out(study, seeds, folder, data_dir, shown, before)
 
 
 def _carry_out(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaplastic.experiments import Interrupted
+from metaplastic.experiments import Interrupted, resumed_by
 from metaplastic.experiments.record import require_room_for
 from metaplastic.experiments.run import make_trial
 from metaplastic.sweeps.backends import Backend, Workers, dispatch, dispatch_alone
@@ -81,7 +81,7 @@ def carry_out_runs(
         store.forgive(run)
     lost: Counter[str] = Counter()
     _rehearse(_left(runs, store), store, workers, data_dir)
-    with Display(runs, store, progress):
+    with Display(runs, store, progress), resumed_by(f"the same command with --out {store.folder}"):
         while left := _left(runs, store):
             begun = time.time()
             batch, error = _one_round(left, lost, store, workers, data_dir)
@@ -116,9 +116,7 @@ def _one_round(
         else:
             batch = list(left[:1])
             said = dispatch_alone(batch[0], store, workers, data_dir)
-    except (Interrupted, KeyboardInterrupt):
-        raise Interrupted(f"the same command with --out {store.folder}") from None
-    except (ImportError, OSError):
+    except (Interrupted, ImportError, OSError):
         raise
     except Exception as error:  # of whatever kind a backend raises when a worker is lost; runs themselves raise nothing
         return batch, error
