@@ -4,8 +4,8 @@
 
 Configuration, environment, accuracy matrix and summary are kept as they are. Of `metrics.jsonl` the epochs that were
 tested after stay; the seconds of the others are added to the next one, so that they still add up to the run's. What is
-said of synapses is left out; `--synapses` keeps it, with histograms of the first seed. Runs that have no summary are
-not complete, and are left out.
+said of synapses is left out; `--synapses` keeps it, with histograms of the first seed. `--no-metrics` leaves out the
+whole file, for runs by which a setting was chosen. Runs that have no summary are not complete, and are left out.
 """
 
 import argparse
@@ -35,11 +35,13 @@ def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> li
     return kept
 
 
-def keep(run: Path, kept: Path, synapses: bool) -> None:
+def keep(run: Path, kept: Path, metrics: bool, synapses: bool) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in WHOLE:
         if (run / name).exists():
             shutil.copy(run / name, kept / name)
+    if not metrics:
+        return
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     lines = thinned(lines, synapses, histograms=run.name.endswith(FIRST))
     (kept / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -49,12 +51,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="folder of a study, or of runs")
     parser.add_argument("kept", type=Path, help="where to")
-    parser.add_argument("--synapses", action="store_true", help="keep what is said of synapses")
+    detail = parser.add_mutually_exclusive_group()
+    detail.add_argument("--synapses", action="store_true", help="keep what is said of synapses")
+    detail.add_argument("--no-metrics", action="store_true", help="leave out metrics.jsonl")
     options = parser.parse_args()
     for config in sorted(options.runs.rglob("config.json")):
         run = config.parent
         if (run / "summary.json").exists():
-            keep(run, options.kept / run.relative_to(options.runs), options.synapses)
+            keep(run, options.kept / run.relative_to(options.runs), not options.no_metrics, options.synapses)
         else:
             print("not complete:", run)
     if (options.runs / STUDY).exists():
