@@ -22,6 +22,7 @@ from metaplastic.experiments import (
     SwitchingPanel,
     TrainingPanel,
     description,
+    explanation,
     from_json,
     run_study,
     study,
@@ -105,8 +106,17 @@ def test_a_study_builds_at_both_sizes_and_its_configurations_round_trip(name, si
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_says_what_it_shows_and_how_to_run_it(name):
     assert description(name).endswith(".")
-    assert f"metaplastic run {name}" in STUDIES[name].__doc__
-    assert "Claim" in STUDIES[name].__doc__
+    _, *said = explanation(name).split("\n\n")
+    assert [text.split()[0].rstrip(":") for text in said if text.startswith(("Claim", "Expected", "Command"))] == [
+        "Claim",
+        "Expected",
+        "Command",
+    ]
+    expected, command = said[-2:]
+    assert re.search(r"\d", expected)
+    assert "`results/" in expected
+    assert command.startswith(f"Command: `metaplastic run {name} --size laptop|paper")
+    assert re.search(r"second|minute|hour", command)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -293,6 +303,30 @@ def test_features_that_are_not_there_are_asked_for_with_places_and_a_command_tha
     ((data, options),) = made
     assert CATALOGUE[data].image_shape == (3, 32, 32)
     assert feature_file(data, options["authors"]) == file
+
+
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    """A folder without any data set, where there are none elsewhere."""
+    monkeypatch.delenv("METAPLASTIC_DATA", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda _: tmp_path / "cache")
+    (tmp_path / "own").mkdir()
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize("name", ["fig2", "fig6ce"])
+def test_a_study_whose_data_are_missing_says_where_it_looked_and_leaves_nothing_behind(name, no_data, tmp_path):
+    message = rf"(?s)mnist.*{re.escape(str(no_data))}.*metaplastic data fetch mnist"
+    with pytest.raises(FileNotFoundError, match=message):
+        run_study(study(name), (0,), tmp_path / "s", data_dir=no_data, progress=False)
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_a_study_has_done_stays_where_it_fails_later(no_data, tmp_path):
+    panels = {"b": QuadraticPanel(2), "learns": study("fig1").panels["a"]}
+    with pytest.raises(FileNotFoundError):
+        run_study(Study("mine", Size.LAPTOP, panels), (0,), tmp_path / "s", data_dir=no_data, progress=False)
+    assert (tmp_path / "s" / "b" / "quadratic.json").exists()
 
 
 def test_features_that_were_made_are_learned_from(tmp_path, monkeypatch):

@@ -80,15 +80,22 @@ def test_it_is_the_mean_of_squared_gradients_of_single_samples(kind, outputs, fa
     assert same(Fisher(kind)(net, dict(net.named_parameters()), part, 0), by_loop(net, kind, part, outputs))
 
 
+@pytest.mark.parametrize("held", ["weights", "all"])
 @pytest.mark.parametrize("kind", PER_SAMPLE)
-def test_it_does_not_depend_on_how_samples_are_cut_into_chunks(kind, monkeypatch):
-    net = network()
-    parameters = dict(net.named_parameters())
-    found = []
+def test_it_does_not_depend_on_how_samples_are_cut_into_chunks(kind, held, monkeypatch):
+    """Weights alone, as EWC holds them, are squared by outer products, all parameters one gradient at a time."""
+    net = network().eval()
+    every = dict(net.named_parameters())
+    parameters = ConsolidatedWeights(net, Weights.HIDDEN).parameters if held == "weights" else every
+    found, chunks = [], []
     for samples in (1, 7, 1000):  # chunks of 1, of a few and of all samples
         monkeypatch.setattr(module, "_ELEMENTS", samples * 100)
         monkeypatch.setattr(module, "_SAMPLES", samples)
+        gradients = SampleGradients(net, parameters, None, task().view.batch(torch.arange(2))[0])
+        assert gradients.written_out == (held == "all")
+        chunks.append(gradients.chunk)
         found.append(Fisher(kind)(net, parameters, task(), 0))
+    assert chunks[0] < chunks[1] < chunks[2]
     assert same(found[0], found[1])
     assert same(found[0], found[2])
 

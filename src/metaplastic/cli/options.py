@@ -1,7 +1,9 @@
 """What the commands share: parsing, failing, showing."""
 
 import contextlib
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -52,7 +54,9 @@ def fail(message: str, status: int = 2) -> NoReturn:
     raise SystemExit(status)
 
 
-def parse(options: type[Options], words: list[str], command: str, default: Options | None = None) -> Options:
+def parse(
+    options: type[Options], words: list[str], command: str, default: Options | None = None, about: str | None = None
+) -> Options:
     """Parse the words of a command into a frozen dataclass; nested fields go by their own names.
 
     Args:
@@ -60,12 +64,16 @@ def parse(options: type[Options], words: list[str], command: str, default: Optio
         words: What follows the command.
         command: What help calls it.
         default: Values of fields that are not given.
+        about: What help says of the command, a line for each paragraph; by default the docstring of the dataclass.
 
     Returns:
         The options.
     """
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues)
     given: dict[str, Any] = {} if default is None else {"default": default}
+    if about:
+        columns = shutil.get_terminal_size().columns
+        given["description"] = "\n".join(textwrap.fill(line, columns) for line in about.splitlines())
     return tyro.cli(options, args=words, prog=f"metaplastic {command}", config=markers, **given)
 
 

@@ -72,11 +72,11 @@ def _studies() -> Sequence[str]:
 
 
 def _run_study(name: str, words: list[str]) -> None:
-    from metaplastic.experiments import Size, new_folder, run_study, study
+    from metaplastic.experiments import Size, explanation, new_folder, run_study, study
 
     @dataclasses.dataclass(frozen=True)
     class StudyOptions:
-        """Run the panels of a figure or table of the paper. The same command with the same folder goes on with it."""
+        """How the panels of a figure or table of the paper are run."""
 
         size: Size = Size.LAPTOP
         """How large the runs are."""
@@ -87,13 +87,13 @@ def _run_study(name: str, words: list[str]) -> None:
         panels: tuple[str, ...] = ()
         """Run these panels only."""
         out: Path | None = None
-        """Folder of the study; by default one under runs/ named after it and the time."""
+        """Folder of the study; by default a new one under runs/. It goes on with what is there."""
         data_dir: Path | None = None
         """Where the data lie; by default METAPLASTIC_DATA, then the cache."""
         quiet: bool = False
         """Show no progress bars."""
 
-    options = parse(StudyOptions, words, f"run {name}")
+    options = parse(StudyOptions, words, f"run {name}", about=explanation(name))
     chosen, folder = study(name, options.size).only(options.panels), options.out or new_folder(name)
     print(f"{name} in {folder}", flush=True)
     with resumable():

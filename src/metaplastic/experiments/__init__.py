@@ -6,7 +6,7 @@ from metaplastic.experiments.demo import demo_configs, run_demo
 from metaplastic.experiments.interrupt import Interrupted, resumed_by
 from metaplastic.experiments.loggers import Followed, Logger, scalars
 from metaplastic.experiments.packing import pack_run
-from metaplastic.experiments.presets.registry import PRESETS, STUDIES, claim, description, preset, study
+from metaplastic.experiments.presets.registry import PRESETS, STUDIES, claim, description, explanation, preset, study
 from metaplastic.experiments.probing import SwitchingPanel
 from metaplastic.experiments.record import Record, read_config
 from metaplastic.experiments.run import Result, new_folder, resume, run, train
@@ -37,6 +37,7 @@ __all__ = [
     "claim",
     "demo_configs",
     "description",
+    "explanation",
     "from_json",
     "new_folder",
     "pack_run",

@@ -2,7 +2,9 @@
 
 import enum
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +21,9 @@ from metaplastic.learners import NonFiniteLossError
 
 FORMAT = 1
 """Number of the format of `study.json`."""
+
+_MARK, _PANEL_MARK = "study.json", "panel.json"
+"""Files that say whose a folder is, before there is a record in it."""
 
 
 class Size(enum.StrEnum):
@@ -203,8 +208,8 @@ def run_study(
         Interrupted: After Ctrl-C, with checkpoints written.
     """
     require_seeds(seeds)
-    _claim(folder, study)
     with (
+        _claimed(folder, study),
         resumed_by(again or f"the same call, in the folder {folder}"),
         StudyProgress(f"{study.name}, {study.size}", len(study.panels) * len(seeds), progress) as shown,
     ):
@@ -234,9 +239,23 @@ def _carry_out(
         raise diverged
 
 
+@contextmanager
+def _claimed(folder: Path, study: Study) -> Iterator[None]:
+    """Keep a folder as that of a study, unless it fails before there are results, as where data are missing."""
+    new = not folder.exists()
+    _claim(folder, study)
+    try:
+        yield
+    except Exception:
+        inside = {path.name for path in folder.rglob("*") if path.is_file()}
+        if new and inside <= {_MARK, _PANEL_MARK}:
+            shutil.rmtree(folder)
+        raise
+
+
 def _claim(folder: Path, study: Study) -> None:
     """Mark a folder as that of a study, or see that it is."""
-    path, mark = folder / "study.json", {"format": FORMAT, "study": study.name, "size": study.size.value}
+    path, mark = folder / _MARK, {"format": FORMAT, "study": study.name, "size": study.size.value}
     if path.exists():
         if (found := json.loads(path.read_text())) != mark:
             raise ValueError(
@@ -252,7 +271,7 @@ def _claim(folder: Path, study: Study) -> None:
 
 def _claim_panel(folder: Path, settings: dict[str, Any]) -> None:
     """Write what decides on the results of a panel into its folder, or see that it is the same."""
-    path = folder / "panel.json"
+    path = folder / _PANEL_MARK
     if path.exists() and (found := json.loads(path.read_text())) != json.loads(json.dumps(settings)):
         raise ValueError(
             f"expected in {folder} results of {json.dumps(settings)}, got those of {json.dumps(found)}; choose another "

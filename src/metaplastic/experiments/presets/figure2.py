@@ -13,11 +13,14 @@ def figure_2(size: Size = Size.LAPTOP) -> Study:
 
     Claim (Fig. 2a-d; e has the final values of the same runs, g and h their hidden weights): with m = 0 the old tasks
     are lost, with 1.35 they are kept. The authors' numbers are not available; a third party's single runs of their code
-    at width 4096 ended at 9 10 10 9 14 98 % for m = 0 and 10 33 93 96 97 97 % for m = 1.35. On a laptop 512 wide, with
-    five epochs per task and m = 0, 1, 2, 3: averages of 31, 39, 71 and 88 %. Deviations: see `published`.
+    at width 4096 ended at 9 10 10 9 14 98 % for m = 0 and 10 33 93 96 97 97 % for m = 1.35. A laptop's
+    network is 512 wide and has five epochs per task and m = 0, 1, 2, 3. Deviations: see `published`.
 
-    Command: `metaplastic run fig2 --size laptop|paper --seeds 5`, one panel by `--panels d`; on a laptop a panel
-    took 10 to 16 minutes on one core with five seeds, at the paper's size panel d nearly three hours on two with one.
+    Expected: on a laptop averages of 31, 39, 71 and 88 % in panels a to d (`results/fig2`); at the paper's size d ended
+    at 42 % with our one seed (`results/fig2-paper`), see "Why wide networks forget" in `REPRODUCTION.md`.
+
+    Command: `metaplastic run fig2 --size laptop|paper --seeds 5`, one panel by `--panels d`; on a laptop five seeds of
+    a panel took 10 to 16 minutes on one core, at the paper's size one seed of d two and a half hours on two.
     """
     strengths = sized(size, laptop=LAPTOP_M, paper=M)
     panels = {name: TrainingPanel(permuted_mnist(size, m)) for name, m in zip("abcd", strengths, strict=True)}
@@ -29,10 +32,13 @@ def figure_2f(size: Size = Size.LAPTOP) -> Study:
 
     Claim (Fig. 2f, as a third party reads it): the rule does not help real weights. The authors' numbers are not
     available. Running statistics kept per task, as in all versions of their code; the activation is ReLU, theirs since
-    August 2020. Deviation: gains start at 1. On a laptop averages of 42, 44, 52 and 55 % for m = 0, 1, 2, 3, where
-    binary weights give 31 to 88 %.
+    August 2020. Deviation: gains start at 1.
 
-    Command: `metaplastic run fig2f --size laptop|paper --seeds 5`; on a laptop 150 seconds a run on one core.
+    Expected: on a laptop averages of 42, 44, 52 and 55 % for m = 0, 1, 2, 3, where binary weights give 31 to 88 %
+    (`results/fig2f`).
+
+    Command: `metaplastic run fig2f --size laptop|paper --seeds 5`; on a laptop 150 seconds a run on one core, five
+    seeds of all panels 50 minutes.
     """
     panels = {}
     for m in sized(size, laptop=LAPTOP_M, paper=M):

@@ -18,7 +18,10 @@ def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
     comes nearer to one that sees all at once than a plain one does. The authors' numbers are not available. The
     laptop's size is the paper's, 784-1024-1024-10, tested after every part only.
 
-    Command: `metaplastic run fig5-fashion --seeds 5`; two minutes a run on one core, or ten for five at once.
+    Expected: 84 % plain, 88 % metaplastic, 87 % all at once (`results/fig5-fashion`).
+
+    Command: `metaplastic run fig5-fashion --size laptop|paper --seeds 5`; two minutes a run on one core, ten for
+    five at once.
     """
     panels = {}
     for name, parts, m in (("plain", 60, 0.0), ("metaplastic", 60, 2.5), ("whole", 1, 0.0)):

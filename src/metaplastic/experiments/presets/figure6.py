@@ -14,7 +14,10 @@ def figure_6ab(size: Size = Size.LAPTOP) -> Study:
     and the loss that switching a sign costs grows with the hidden weight. Exactly the authors' draws; both sizes are
     the same.
 
-    Command: `metaplastic run fig6ab`; a second.
+    Expected: the H and eigenvalues that the authors' notebook prints; in 2-D x drifts by 0.41 a step and y hovers, in
+    500-D 361 components drift, and switching one costs what its drift predicts, correlation 0.96 (`results/fig6ab`).
+
+    Command: `metaplastic run fig6ab --size laptop|paper`; a second.
     """
     return Study("fig6ab", size, {"a": QuadraticPanel(2), "b": QuadraticPanel(500)})
 
@@ -28,7 +31,10 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
     There is one task only, so nothing is announced. `plain` is the same with m = 0: the theory of hidden weights that
     diverge at the speed of their importance knows no metaplasticity, which changes speeds.
 
-    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop some five minutes a panel.
+    Expected: on a laptop rank correlations of hidden weight and cost of 0.9 in the first layer and 0.7 in the others
+    (`results/fig6ce`).
+
+    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop two minutes a run on one core.
     """
     return Study("fig6ce", size, {"cde": _switching(size, 1.35), "plain": _switching(size, 0.0)})
 

@@ -121,8 +121,27 @@ def claim(name: str) -> str:
         >>> claim("fig6ab")[:20]
         'Claim (Fig. 6a, b): '
     """
-    paragraphs = _docstring(name).split("\n\n")
-    return next((" ".join(text.split()) for text in paragraphs if text.startswith("Claim")), "")
+    return next((text for text in _paragraphs(name) if text.startswith("Claim")), "")
+
+
+def explanation(name: str) -> str:
+    """Say all that is said of a preset or a study: what it shows, its claim, what to expect, and how to run it.
+
+    Args:
+        name: Name of a preset or a study.
+
+    Returns:
+        Its docstring, a line for each paragraph and a blank one between them.
+
+    Example:
+        >>> explanation("fig6ab").splitlines()[-1][:35]
+        'Command: `metaplastic run fig6ab --'
+    """
+    return "\n\n".join(_paragraphs(name))
+
+
+def _paragraphs(name: str) -> list[str]:
+    return [" ".join(text.split()) for text in _docstring(name).split("\n\n")]
 
 
 def _docstring(name: str) -> str:
