@@ -98,7 +98,8 @@ def looked_at(text: str, folder: Path, name: str, dark: bool = False) -> list[di
     options += [f"--screenshot={picture}", f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
     command = [browser, *options, "--dump-dom", around.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert "CONSOLE" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert not said, f"expected a silent console, got {said}"
     require_pictured(picture)
     (title,) = re.findall(r"<title>(.*?)</title>", done.stdout[:2000])
     return json.loads(html.unescape(title))

@@ -27,3 +27,10 @@ def test_a_picture_with_a_blank_window_is_seen(blank, tmp_path):
 def test_a_picture_that_was_not_taken_is_seen(tmp_path):
     with pytest.raises(AssertionError, match=r"expected a picture of the page at .*page.png, got none"):
         looking.require_pictured(tmp_path / "page.png")
+
+
+def test_a_message_in_the_console_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(looking, "SCREENSHOTS", tmp_path)
+    page = "<!doctype html><title>loud</title><p>words</p><script>console.error('broken')</script>"
+    with pytest.raises(AssertionError, match=r"broken"):
+        looking.looked_at(page, tmp_path, "loud")
