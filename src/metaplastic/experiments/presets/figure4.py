@@ -17,13 +17,15 @@ def figure_4ab(size: Size = Size.LAPTOP) -> Study:
 
     Claim (Fig. 4a, b): with m = 0 MNIST is lost while Fashion-MNIST is learned, with m = 1.5 both are kept. The
     authors' numbers are not available; a memristor version published 97 % and 86 % (arXiv 2306.12142, abstract). Panels
-    a and b have the authors' m; `tuned`, on a laptop only, 6 for its fewer steps, chosen among 2, 3, 5, 6, 8 and 12 on
-    another seed (by its test images; with images held out 8 does as well, `results/fig4ab-tuning`). `frozen` trains
-    the normalisation alone; the two `unannounced` panels have layer norm without gain and offset, and nothing told in
-    training or at test. Deviations: see `published`.
+    a and b have the authors' m; `tuned`, on a laptop only, 7 for its fewer steps. `frozen` trains the normalisation
+    alone; the two `unannounced` panels have layer norm without gain and offset, and nothing told in training or at
+    test, with m = 9 on a laptop. Of the m tried on held-out images of other seeds these learn most of Fashion-MNIST
+    while they keep 95 % of MNIST (`results/fig4ab-tuning`). Deviations: see `published`.
+
+    Expected: on held-out images of a laptop's size MNIST 97 % and Fashion-MNIST 86 % (`results/fig4ab`).
 
     Command: `metaplastic run fig4ab --size laptop|paper --seeds 5`; on a laptop one to two minutes a run on one core,
-    and with m = 6 MNIST ends at 96 % and Fashion-MNIST at 86 %.
+    at the paper's size some forty (estimated).
     """
     return Study("fig4ab", size, _panels(size, ("mnist", "fashion-mnist")))
 
@@ -33,7 +35,7 @@ def figure_4ab_reversed(size: Size = Size.LAPTOP) -> Study:
 
     Claim (supplementary Fig. 6c, d): as in Fig. 4a, b; numbers and text of the supplement are not available.
 
-    Expected: EXPECTED_REVERSED
+    Expected: as in Fig. 4a, b (`results/fig4ab-reversed`).
 
     Command: `metaplastic run fig4ab-reversed --size laptop|paper --seeds 5`; as long as `fig4ab`.
     """
@@ -42,19 +44,20 @@ def figure_4ab_reversed(size: Size = Size.LAPTOP) -> Study:
 
 def _panels(size: Size, data: tuple[str, str]) -> dict[str, TrainingPanel]:
     configs = {"a": two_data_sets(size, 0.0, data), "b": two_data_sets(size, 1.5, data)}
-    return _training(_with_controls(size, configs, laptop_m=6.0))
+    return _training(_with_controls(size, configs, told_m=7.0, untold_m=9.0))
 
 
-def _with_controls(size: Size, configs: dict[str, Config], laptop_m: float) -> dict[str, Config]:
+def _with_controls(size: Size, configs: dict[str, Config], told_m: float, untold_m: float) -> dict[str, Config]:
     """Add to a plain and a metaplastic network one with an m for a laptop, a frozen one, and two told nothing."""
-    plain, best = configs.values()
+    plain, metaplastic = configs.values()
     if size is Size.LAPTOP:
-        best = configs["tuned"] = _with_m(best, laptop_m)
+        configs["tuned"] = _with_m(metaplastic, told_m)
     frozen = replace(plain, network=replace(plain.network, frozen=True))
+    untold = unannounced(metaplastic)
     return configs | {
         "frozen": frozen,
         "unannounced-plain": unannounced(plain),
-        "unannounced": unannounced(best),
+        "unannounced": _with_m(untold, untold_m) if size is Size.LAPTOP else untold,
     }
 
 
@@ -154,7 +157,7 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
         epochs=10,
     )
     metaplastic = _with_m(plain, 1.8)
-    panels = _with_controls(size, {"e": plain, "f": metaplastic}, laptop_m=24.0)
+    panels = _with_controls(size, {"e": plain, "f": metaplastic}, told_m=24.0, untold_m=24.0)
     panels |= _joint_and_closed_form(interleaved(plain))
     return Study("fig4ef", size, _training(panels))
 
