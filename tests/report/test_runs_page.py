@@ -20,6 +20,7 @@ from metaplastic.report.commands import group_commands
 from metaplastic.report.flags import flags
 from metaplastic.report.memory import read_memory
 from metaplastic.report.origins import duration, read_origin
+from metaplastic.report.run_records import _in_print
 from metaplastic.report.svg import DARK_PAGE
 
 from .conftest import small
@@ -301,3 +302,17 @@ def test_one_test_has_a_page_too(stream):
     assert len(comparison.tests) == 1
     tree = Tree(runs_page([comparison]))
     assert [attributes["id"] for tag, attributes in tree.elements if tag == "section"] == ["tests-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("permuted mnist", "permuted MNIST"),
+        ("mnist then fashion-mnist", "MNIST then Fashion-MNIST"),
+        ("cifar-10-part in 20 parts", "CIFAR-10 in 20 parts"),
+        ("permuted digits", "permuted digits"),
+        ("split my-mnist", "split my-mnist"),
+    ],
+)
+def test_data_sets_are_called_what_they_are_called_in_print(name, printed):
+    assert _in_print(name) == printed

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from metaplastic.data.catalogue import CATALOGUE
 from metaplastic.evaluation import AccuracyMatrix
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.method_config import Method
@@ -152,10 +153,23 @@ def read_run(record: Record) -> Run:
         matrix=matrix,
         curve=curve,
         complete=record.complete,
-        title=said.get("name", _title(record.config.scenario)),
+        title=_in_print(said.get("name", _title(record.config.scenario))),
         kind=said.get("kind", ""),
         cautions=tuple(end.get("cautions", ())),
     )
+
+
+def _in_print(name: str) -> str:
+    """Call data sets in the name of a scenario what they are called in print: permuted MNIST."""
+    return re.sub(r"[a-z][a-z0-9-]*", lambda word: _PRINTED.get(word[0], word[0]), name)
+
+
+_PRINTED = {
+    name: title
+    for name, entry in CATALOGUE.items()
+    if name.startswith((title := re.split("[,:]", entry.title)[0]).lower()) and not title.istitle()
+}
+"""Acronyms among the names of data sets: what they are called in print."""
 
 
 def _title(scenario: ScenarioConfig) -> str:
