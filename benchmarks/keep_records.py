@@ -35,12 +35,13 @@ def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> li
     return kept
 
 
-def keep(run: Path, kept: Path, metrics: bool, synapses: bool) -> None:
+def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in WHOLE:
         if (run / name).exists():
             shutil.copy(run / name, kept / name)
     if not metrics:
+        (kept / "metrics.jsonl").unlink(missing_ok=True)
         return
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     lines = thinned(lines, synapses, histograms=run.name.endswith(FIRST))
@@ -58,7 +59,8 @@ def main() -> None:
     for config in sorted(options.runs.rglob("config.json")):
         run = config.parent
         if (run / "summary.json").exists():
-            keep(run, options.kept / run.relative_to(options.runs), not options.no_metrics, options.synapses)
+            kept = options.kept / run.relative_to(options.runs)
+            keep(run, kept, metrics=not options.no_metrics, synapses=options.synapses)
         else:
             print("not complete:", run)
     if (options.runs / STUDY).exists():

@@ -59,7 +59,7 @@ def fine_tuning(seed: int) -> list[list[float]]:
     for task, permutation in enumerate(permutations):
         train(network, optimizer, images[:, permutation], labels)
         seen = permutations[: task + 1]
-        rows.append([round(100 * accuracy(network, test_images[:, p], test_labels), 2) for p in seen])
+        rows.append([100 * accuracy(network, test_images[:, p], test_labels) for p in seen])
         print(f"task {task + 1}: {sum(rows[-1]) / len(rows[-1]):.2f}", flush=True)
     return rows
 

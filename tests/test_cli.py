@@ -53,6 +53,15 @@ def test_a_mistake_ends_with_status_2_and_what_to_do(said, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir()), "a mistake must leave nothing behind"
 
 
+def test_help_of_a_study_says_what_to_expect_in_lines_that_fit(said, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, _ = said("run", "fig4ab", "--help")
+    assert status == 0
+    about = out.split("╭")[0].splitlines()
+    assert max(map(len, about)) <= 80
+    assert [line.split()[0] for line in about if line[:1] in {"C", "E"}] == ["Claim", "Expected:", "Command:"]
+
+
 def test_run_keeps_a_record_and_report_draws_it(said, tmp_path):
     status, out, _ = said("run", "permuted-digits", *TINY, "--tasks", 2, "--out", tmp_path / "run")
     assert status == 0

@@ -317,9 +317,12 @@ def no_data(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["fig2", "fig6ce"])
 def test_a_study_whose_data_are_missing_says_where_it_looked_and_leaves_nothing_behind(name, no_data, tmp_path):
     message = rf"(?s)mnist.*{re.escape(str(no_data))}.*metaplastic data fetch mnist"
-    with pytest.raises(FileNotFoundError, match=message):
-        run_study(study(name), (0,), tmp_path / "s", data_dir=no_data, progress=False)
-    assert not (tmp_path / "s").exists()
+    (tmp_path / "empty").mkdir()
+    for folder in ("new", "empty"):
+        with pytest.raises(FileNotFoundError, match=message):
+            run_study(study(name), (0,), tmp_path / folder, data_dir=no_data, progress=False)
+    assert not (tmp_path / "new").exists()
+    assert not list((tmp_path / "empty").iterdir())
 
 
 def test_what_a_study_has_done_stays_where_it_fails_later(no_data, tmp_path):

@@ -1,5 +1,6 @@
 """The page that the records under `results/` make."""
 
+import json
 from pathlib import Path
 
 from metaplastic.experiments import STUDIES
@@ -13,10 +14,10 @@ RESULTS = Path(__file__).parents[2] / "results"
 def test_our_own_records_make_a_page_that_opens(tmp_path):
     paper_report([RESULTS], tmp_path)
     text = (tmp_path / "paper.html").read_text()
-    sections = [attributes.get("id", "") for tag, attributes in Tree(text).elements if tag == "section"]
-    recorded = [path.parent.name for path in RESULTS.glob("*/study.json")]
-    assert len(set(recorded) & set(STUDIES)) >= 15
-    assert all(any(section.startswith(name) for section in sections) for name in recorded)
+    sections = {attributes.get("id") for tag, attributes in Tree(text).elements if tag == "section"}
+    marks = [json.loads(path.read_text()) for path in RESULTS.glob("*/study.json")]
+    assert len({mark["study"] for mark in marks} & set(STUDIES)) >= 15
+    assert {f"{mark['study']}-{mark['size']}" for mark in marks} <= sections
     for seen in looked_at(text, tmp_path, "records"):
         assert seen["needs"] <= seen["width"]
         assert seen["pictures"] > 30

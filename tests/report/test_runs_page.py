@@ -309,7 +309,9 @@ def test_one_test_has_a_page_too(stream):
     [
         ("permuted mnist", "permuted MNIST"),
         ("mnist then fashion-mnist", "MNIST then Fashion-MNIST"),
-        ("cifar-10-part in 20 parts", "CIFAR-10 in 20 parts"),
+        ("cifar-10-part in 20 parts", "a part of CIFAR-10 in 20 parts"),
+        ("permuted my_mnist", "permuted my_mnist"),
+        ("permuted 2mnist.old", "permuted 2mnist.old"),
         ("permuted digits", "permuted digits"),
         ("split my-mnist", "split my-mnist"),
     ],

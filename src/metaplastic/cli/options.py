@@ -1,6 +1,7 @@
 """What the commands share: parsing, failing, showing."""
 
 import contextlib
+import functools
 import shutil
 import sys
 import textwrap
@@ -72,8 +73,10 @@ def parse(
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues)
     given: dict[str, Any] = {} if default is None else {"default": default}
     if about:
-        columns = shutil.get_terminal_size().columns
-        given["description"] = "\n".join(textwrap.fill(line, columns) for line in about.splitlines())
+        columns = min(shutil.get_terminal_size().columns, 100)
+        # tyro joins lines again, but for those that begin with a space.
+        wrap = functools.partial(textwrap.fill, width=columns, subsequent_indent=" ", break_on_hyphens=False)
+        given["description"] = "\n".join(map(wrap, about.splitlines()))
     return tyro.cli(options, args=words, prog=f"metaplastic {command}", config=markers, **given)
 
 

@@ -2,7 +2,6 @@
 
 import enum
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +29,7 @@ class Size(enum.StrEnum):
     """How large the runs of a study are."""
 
     LAPTOP = "laptop"
-    """Smaller networks and fewer epochs, meant for half an hour on two cores; what was timed each study says."""
+    """Smaller networks and fewer epochs, most of them for half an hour on two cores; each study says what was timed."""
     PAPER = "paper"
     """The sizes and epochs of the authors' commands; what differs from their code is said by each study."""
 
@@ -242,14 +241,18 @@ def _carry_out(
 @contextmanager
 def _claimed(folder: Path, study: Study) -> Iterator[None]:
     """Keep a folder as that of a study, unless it fails before there are results, as where data are missing."""
-    new = not folder.exists()
+    made = not folder.exists()
+    new = made or not any(folder.iterdir())
     _claim(folder, study)
     try:
         yield
     except Exception:
-        inside = {path.name for path in folder.rglob("*") if path.is_file()}
-        if new and inside <= {_MARK, _PANEL_MARK}:
-            shutil.rmtree(folder)
+        marks = [path for path in folder.rglob("*") if path.is_file()]
+        if new and {path.name for path in marks} <= {_MARK, _PANEL_MARK}:
+            for path in marks:
+                path.unlink()
+            for path in [*folder.iterdir(), *([folder] if made else [])]:
+                path.rmdir()
         raise
 
 

@@ -161,14 +161,14 @@ def read_run(record: Record) -> Run:
 
 def _in_print(name: str) -> str:
     """Call data sets in the name of a scenario what they are called in print: permuted MNIST."""
-    return re.sub(r"[a-z][a-z0-9-]*", lambda word: _PRINTED.get(word[0], word[0]), name)
+    return re.sub(r"(?<![\w.-])[a-z][a-z0-9-]*(?![\w.-])", lambda word: _PRINTED.get(word[0], word[0]), name)
 
 
 _PRINTED = {
     name: title
     for name, entry in CATALOGUE.items()
-    if name.startswith((title := re.split("[,:]", entry.title)[0]).lower()) and not title.istitle()
-}
+    if name == (title := re.split("[,:]", entry.title)[0]).lower() and not title.istitle()
+} | {"cifar-10-part": "a part of CIFAR-10"}
 """Acronyms among the names of data sets: what they are called in print."""
 
 

@@ -28,7 +28,7 @@ def figure_2(size: Size = Size.LAPTOP) -> Study:
 
 
 def figure_2f(size: Size = Size.LAPTOP) -> Study:
-    """The same six permutations by networks with real weights: the rule does not help them.
+    """The same six permutations by networks with real weights, which the rule is said not to help.
 
     Claim (Fig. 2f, as a third party reads it): the rule does not help real weights. The authors' numbers are not
     available. Running statistics kept per task, as in all versions of their code; the activation is ReLU, theirs since

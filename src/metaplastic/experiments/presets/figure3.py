@@ -18,8 +18,8 @@ def figure_3(size: Size = Size.LAPTOP) -> Study:
     of 2, 3, 5, 8 and 12 at 64 and at 512 (`results/fig3-tuning`). Deviations: see `published`.
 
     Expected: on a laptop averages at 64, 128, 256 and 512 of 57, 67, 74 and 80 % for metaplasticity, 56, 66, 76 and
-    83 % for EWC, and 87, 91, 94 and 95 % all at once (`results/fig3`); at the paper's widths its weight decay of Fig. 2
-    loses the first tasks, see "Why wide networks forget" in `REPRODUCTION.md`, and here it is a tenth of that.
+    83 % for EWC, and 87, 91, 94 and 95 % all at once (`results/fig3`). At 2048 the weight decay of Fig. 2, ten
+    times the one here, loses the first tasks, see "Why wide networks forget" in `REPRODUCTION.md`.
 
     Command: `metaplastic run fig3 --size laptop|paper`; one kind of run by `--panels metaplastic-1024 ...`. On a laptop
     18 seconds to two and a half minutes a run on one core, five seeds of all panels an hour. At the paper's size all

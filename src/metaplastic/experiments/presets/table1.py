@@ -23,8 +23,8 @@ def table_1(size: Size = Size.LAPTOP) -> Study:
     consolidation is that of the text, where the edited code would hold weights by the true information too; and see
     `published`.
 
-    Expected: on a laptop averages of 31 % for plain, 76 frozen, 83 random, 88 metaplastic, 90 EWC and SI, 92 EWC tuned,
-    82 with nothing announced and 97 joint (`results/table1`).
+    Expected: on a laptop averages of 31 % for plain, 76 frozen, 83 random, 88 metaplastic, 89 EWC, 90 SI, 92 EWC
+    tuned, 82 with nothing announced and 96 joint (`results/table1`).
 
     Command: `metaplastic run table1 --size laptop|paper --seeds 5`; on a laptop two minutes a run on one core, three to
     eleven where weights are held, five seeds of all rows more than two and a half hours, which is long for a laptop.
