@@ -142,6 +142,7 @@ def said_of(study, what):
 def test_a_line_says_what_the_records_of_its_study_hold(study):
     cells = [row[2] for row in LINES if f"(`{study}`)" in row[0]]
     said = re.findall(r"\d+\.\d ± \d+\.\d(?!\d)", cells[0])
+    assert said
     assert said == [number for what in SAID[study] for number in said_of(study, what)]
 
 
@@ -151,7 +152,8 @@ def test_the_line_of_hidden_weights_says_what_records_hold():
     for panel in "abcd":
         sizes = []
         for seed in range(5):
-            lines = [json.loads(line) for line in (RESULTS / f"fig2/{panel}/seed{seed}/metrics.jsonl").open()]
+            text = (RESULTS / f"fig2/{panel}/seed{seed}/metrics.jsonl").read_text()
+            lines = [json.loads(line) for line in text.splitlines()]
             last = [line for line in lines if line.get("layers")][-1]
             sizes.append(last["layers"]["layers.2.weight"]["mean_magnitude"])
         expected.append(f"{statistics.mean(sizes):.2f} ± {statistics.stdev(sizes):.2f}")

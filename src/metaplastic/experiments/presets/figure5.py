@@ -49,7 +49,8 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     parts of five epochs are too few to see the claim: m of 3 and 8 are there as good as 0
     (`results/fig5-cifar-tuning`).
 
-    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop four minutes a run on one core.
+    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop four to six minutes a run on one
+    core, at the paper's size some days a panel and seed (estimated).
     """
     small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)
     full = Network(Family.BINARY_CIFAR, hidden=(2048, 2048), dropout=0.5, distribution=Distribution.XAVIER)
