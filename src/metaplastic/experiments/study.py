@@ -247,12 +247,10 @@ def _claimed(folder: Path, study: Study) -> Iterator[None]:
     try:
         yield
     except Exception:
-        marks = [path for path in folder.rglob("*") if path.is_file()]
-        if new and {path.name for path in marks} <= {_MARK, _PANEL_MARK}:
-            for path in marks:
-                path.unlink()
-            for path in [*folder.iterdir(), *([folder] if made else [])]:
-                path.rmdir()
+        inside = sorted(folder.rglob("*"), reverse=True)  # what is in a folder before the folder
+        if new and {path.name for path in inside if path.is_file()} <= {_MARK, _PANEL_MARK}:
+            for path in [*inside, *([folder] if made else [])]:
+                path.rmdir() if path.is_dir() else path.unlink()
         raise
 
 

@@ -30,7 +30,7 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     Expected: within 1.5 points of what is printed; with one seed EWC, online EWC and SI came within half a point
     (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
 
-    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; 13 to 26 minutes a run on one core.
+    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; 18 to 26 minutes a run on one core.
     """
     pairs = Split("mnist", tasks=5, increment=Increment.CLASS)
     plain = Config(
