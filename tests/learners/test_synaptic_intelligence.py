@@ -96,6 +96,8 @@ def test_with_small_steps_the_path_integral_is_what_the_loss_lost():
     """Full batches and plain descent on real weights, in float64: the sum over weights is the fall of the loss."""
     random = torch.Generator().manual_seed(0)
     net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1)).to(torch.float64)
+    for parameter in net.parameters():
+        nn.init.uniform_(parameter, -0.4, 0.4, generator=random)
     inputs, targets = (torch.randn(20, width, generator=random, dtype=torch.float64) for width in (5, 1))
     learner = SynapticIntelligence(net, 1.0)
 
