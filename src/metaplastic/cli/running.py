@@ -86,6 +86,8 @@ def _run_study(name: str, words: list[str]) -> None:
         """The first of them."""
         panels: tuple[str, ...] = ()
         """Run these panels only."""
+        jobs: int = 1
+        """Panels at once, each in a process with its share of the cores; 0 takes one per core."""
         out: Path | None = None
         """Folder of the study; by default a new one under runs/. It goes on with what is there."""
         data_dir: Path | None = None
@@ -102,6 +104,7 @@ def _run_study(name: str, words: list[str]) -> None:
             range(options.seed, options.seed + options.seeds),
             folder,
             data_dir=options.data_dir,
+            jobs=options.jobs,
             progress=shown(options.quiet),
             before=lambda title: print(f"{title} ...", flush=True),
             again=shlex.join(["metaplastic", "run", name, *words, *([] if options.out else ["--out", str(folder)])]),

@@ -2,9 +2,11 @@
 
 import enum
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +16,8 @@ from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
 from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.progress import Shown, StudyProgress
+from metaplastic.experiments.scenario_config import at_least
+from metaplastic.experiments.side_by_side import side_by_side
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
 from metaplastic.files import write_json
 from metaplastic.learners import NonFiniteLossError
@@ -182,6 +186,7 @@ def run_study(
     folder: Path,
     *,
     data_dir: Path | None = None,
+    jobs: int = 1,
     progress: bool | None = None,
     before: Callable[[str], None] = lambda title: None,
     again: str | None = None,
@@ -196,23 +201,28 @@ def run_study(
         seeds: The seeds, all different.
         folder: Folder of the study, new or that of the same study; it gets a folder per panel.
         data_dir: Where the data lie; None looks where `load` looks.
+        jobs: Panels that are carried out at once, each in a process with its share of the cores; 0 takes one per core.
         progress: Whether to show how far it is; None shows it on a terminal.
         before: Called with a title before each panel, where nothing else shows how far it is.
         again: The command that goes on with it after an interruption; None says which folder to call this with.
 
     Raises:
-        ValueError: When there is no seed, or the folder holds something else.
+        ValueError: When there is no seed, jobs is below 0, or the folder holds something else.
         FileNotFoundError: When data are missing, with the command that fetches or makes them.
         NonFiniteLossError: When a training diverged; all other panels were carried out before.
         Interrupted: After Ctrl-C, with checkpoints written.
     """
     require_seeds(seeds)
+    at_least("jobs", jobs, 0)
+    at_once = min(jobs or os.cpu_count() or 1, len(study.panels))
     with (
         _claimed(folder, study),
         resumed_by(again or f"the same call, in the folder {folder}"),
         StudyProgress(f"{study.name}, {study.size}", len(study.panels) * len(seeds), progress) as shown,
     ):
-        _carry_out(study, seeds, folder, data_dir, shown, before)
+        for name, panel in study.panels.items():
+            _claim_panel(folder / name, panel.settings())
+        _carry_out(study, seeds, folder, data_dir, at_once, shown, before)
 
 
 def _carry_out(
@@ -220,22 +230,45 @@ def _carry_out(
     seeds: Sequence[int],
     folder: Path,
     data_dir: Path | None,
+    at_once: int,
     shown: StudyProgress,
     before: Callable[[str], None],
 ) -> None:
+    calls = {
+        name: partial(_carry_out_panel, panel, folder / name, seeds, data_dir) for name, panel in study.panels.items()
+    }
+    titles = {name: f"{name}, {place} of {len(calls)}" for place, name in enumerate(calls, start=1)}
+    waiting = list(calls)
+    at_work: list[str] = []
+
+    def turn_to_next(ended: int) -> None:
+        while waiting and len(at_work) < at_once:
+            at_work.append(waiting.pop(0))
+            if not shown.shown:
+                before(f"{study.name} {titles[at_work[-1]]}")
+        shown.turn_to(" and ".join(titles[name] for name in at_work), ended * len(seeds))
+
     diverged: NonFiniteLossError | None = None
-    for place, (name, panel) in enumerate(study.panels.items()):
-        title = f"{name}, {place + 1} of {len(study.panels)}"
-        shown.turn_to(title, place * len(seeds))
-        if not shown.shown:
-            before(f"{study.name} {title}")
-        try:
-            _claim_panel(folder / name, panel.settings())
-            panel.carry_out(folder / name, seeds, data_dir=data_dir, progress=shown)
-        except NonFiniteLossError as error:
-            diverged = error
+    one_by_one = ((name, call(progress=shown)) for name, call in calls.items())
+    turn_to_next(0)
+    with closing(side_by_side(calls, at_once) if at_once > 1 else one_by_one) as carried_out:
+        for ended, (name, error) in enumerate(carried_out, start=1):
+            diverged = error or diverged
+            at_work.remove(name)
+            turn_to_next(ended)
     if diverged is not None:
         raise diverged
+
+
+def _carry_out_panel(
+    panel: Panel, folder: Path, seeds: Sequence[int], data_dir: Path | None, progress: Shown = False
+) -> NonFiniteLossError | None:
+    """Carry a panel out; a training that diverges is no reason to leave other panels undone."""
+    try:
+        panel.carry_out(folder, seeds, data_dir=data_dir, progress=progress)
+    except NonFiniteLossError as error:
+        return error
+    return None
 
 
 @contextmanager

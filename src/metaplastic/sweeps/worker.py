@@ -4,8 +4,6 @@ import contextlib
 import errno
 import logging
 import os
-import threading
-import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from metaplastic.experiments import Interrupted, resume, run
+from metaplastic.experiments.side_by_side import end_with
 from metaplastic.sweeps.plan import PlannedRun
 from metaplastic.sweeps.store import State, Store
 
@@ -37,7 +36,7 @@ def carry_out_run(planned: PlannedRun, store: Store, data_dir: Path | None = Non
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     if parent not in (None, os.getpid()):
-        _end_with(parent)
+        end_with(parent)
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # else each worker keeps processes that compile
     try:
         if not (store.folder / "sweep.json").exists():
@@ -73,19 +72,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-def _end_with(parent: int) -> None:
-    """End this process as soon as another does, so that nobody goes on writing after a sweep was killed."""
-    if any(thread.name == _WATCH for thread in threading.enumerate()):
-        return
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, name=_WATCH, daemon=True).start()
-
-
-_WATCH = "ends with the sweep"
