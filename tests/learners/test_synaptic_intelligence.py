@@ -72,9 +72,10 @@ class Trajectory(FineTune):
 @pytest.mark.parametrize("family", [BinaryMLP, RealMLP])
 @pytest.mark.parametrize("path", Weights)
 @pytest.mark.parametrize("held", Weights)
-def test_importance_is_that_of_the_stored_trajectory(family, path, held):
+@pytest.mark.parametrize("signed", [False, True])
+def test_importance_is_that_of_the_stored_trajectory(family, path, held, signed):
     net, tasks = network(family), scenario()
-    learner = SynapticIntelligence(net, 5.0, 0.1, path, held)
+    learner = SynapticIntelligence(net, 5.0, 0.1, path, held, signed)
     follower = Trajectory(net, learner, tasks)
     optimizer = MetaplasticAdam(param_groups(net, 0.5), lr=0.02)
     list(learn(net, tasks, optimizer, follower, schedule=SCHEDULE))
@@ -86,7 +87,7 @@ def test_importance_is_that_of_the_stored_trajectory(family, path, held):
                 -gradient[layer] * (after - before)
                 for gradient, before, after in zip(gradients, way[:-1], way[1:], strict=True)
             )
-            omega = omega + integral.clamp(min=0) / ((way[-1] - way[0]) ** 2 + 0.1)
+            omega = omega + (integral if signed else integral.clamp(min=0)) / ((way[-1] - way[0]) ** 2 + 0.1)
         torch.testing.assert_close(learner.quadratic.curvature[name], omega, rtol=1e-3, atol=1e-5)
         assert omega.max() > 1e-3
         assert torch.equal(learner.quadratic.centre[name], face(follower.weights[1][-1][layer], held, family))
@@ -144,6 +145,24 @@ def test_the_gradient_of_the_penalty_stays_out_of_the_path_integral():
     torch.testing.assert_close(plain, -0.01 * task_gradient, rtol=1e-3, atol=1e-7)
     torch.testing.assert_close(pulled, plain, rtol=1e-3, atol=1e-6)
     assert (gradient - task_gradient).abs().min() > 100
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_way_that_raised_the_loss_has_negative_importance_or_none(signed):
+    """A step by hand along the gradient: each weight did harm, by 0.1 g^2."""
+    net, task = network(), scenario().tasks[0]
+    learner = SynapticIntelligence(net, 1.0, signed=signed)
+    learner.penalty()
+    task_loss(net, task, torch.arange(40)).backward()
+    weight = net.layers[0].weight
+    with torch.no_grad():
+        weight.add_(weight.grad, alpha=0.1)
+    learner.after_step()
+    learner.end_task(task, 0)
+    harm = -0.1 * weight.grad.square() / ((0.1 * weight.grad).square() + 0.1)
+    assert harm.min() < -1e-5
+    expected = harm if signed else torch.zeros_like(harm)
+    torch.testing.assert_close(learner.quadratic.curvature["layers.0.weight"], expected, rtol=1e-3, atol=1e-8)
 
 
 @pytest.mark.parametrize("damping", [0.0, -1.0, float("nan")])

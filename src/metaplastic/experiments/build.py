@@ -256,7 +256,9 @@ def build_learner(config: Config, network: torch.nn.Module) -> Learner:
         case Method.RANDOM_CONSOLIDATION:
             return random_consolidation(network, strength, fisher, penalty.weights, config.seed)
         case Method.SYNAPTIC_INTELLIGENCE:
-            return SynapticIntelligence(network, strength, penalty.damping, penalty.path, penalty.weights)
+            return SynapticIntelligence(
+                network, strength, penalty.damping, penalty.path, penalty.weights, penalty.signed
+            )
         case Method.JOINT:
             return Joint()
         case Method.PLUGIN:

@@ -60,6 +60,7 @@ class Penalty:
         online_decay: What the importance of earlier tasks is multiplied by in online EWC, in [0, 1].
         path: Which weights the path integral of synaptic intelligence goes along.
         damping: Keeps the importance of synaptic intelligence finite for weights that moved little, > 0.
+        signed: Whether the importance of synaptic intelligence may be negative; else it is cut off at 0.
         learner: Name of the learner of an installed package, which takes the strength as its own.
     """
 
@@ -70,6 +71,7 @@ class Penalty:
     online_decay: float = 1.0
     path: Weights = Weights.HIDDEN
     damping: float = 0.1
+    signed: bool = False
     learner: str = ""
 
     def __post_init__(self) -> None:
@@ -131,6 +133,7 @@ _FIELDS: dict[str, tuple[Method, ...]] = {
     "online_decay": (Method.ONLINE_EWC,),
     "path": (Method.SYNAPTIC_INTELLIGENCE,),
     "damping": (Method.SYNAPTIC_INTELLIGENCE,),
+    "signed": (Method.SYNAPTIC_INTELLIGENCE,),
     "learner": (Method.PLUGIN,),
 }
 """The methods that each field of a penalty belongs to."""
@@ -147,6 +150,6 @@ def penalty_fields(method: Method) -> set[str]:
 
     Example:
         >>> sorted(penalty_fields(Method.SYNAPTIC_INTELLIGENCE)), penalty_fields(Method.JOINT)
-        (['damping', 'path', 'strength', 'weights'], set())
+        (['damping', 'path', 'signed', 'strength', 'weights'], set())
     """
     return {name for name, methods in _FIELDS.items() if method in methods}

@@ -30,6 +30,8 @@ class SynapticIntelligence(NeedsBoundaries):
         damping: Keeps the importance of weights finite that moved little, > 0, in squared units of the weight.
         path: Which weights the path integral goes along.
         weights: Which weights are held.
+        signed: Leave a negative :math:`\omega` as it is, in the place of 0: what a way did harm to then loosens a
+            weight, and where the sum over tasks is negative it is pushed away from :math:`w^*`.
 
     Raises:
         ValueError: When strength or damping are out of range.
@@ -43,7 +45,7 @@ class SynapticIntelligence(NeedsBoundaries):
         Zenke et al. 2017, arXiv 1703.04200.
 
     Deviations from the authors' code: there the gradient of the penalty is in the path integral too; along hidden
-    weights each gradient is paired with the displacement of the step before; importance may be negative; along binary
+    weights each gradient is paired with the displacement of the step before; importance is `signed`; along binary
     weights the denominator has the hidden displacement. No command of theirs uses it, so their strength is unknown.
     """
 
@@ -56,12 +58,14 @@ class SynapticIntelligence(NeedsBoundaries):
         damping: float = 0.1,
         path: Weights = Weights.HIDDEN,
         weights: Weights = Weights.BINARY,
+        signed: bool = False,
     ) -> None:
         require_strength(strength)
         if not damping > 0:
             raise ValueError(f"expected a damping > 0, got {damping}; 0.1 is usual")
         self.strength = strength
         self.damping = damping
+        self.signed = signed
         self.path_weights = ConsolidatedWeights(network, path)
         self.weights = ConsolidatedWeights(network, weights)
         self.quadratic = QuadraticPenalty(self.weights)
@@ -102,7 +106,8 @@ class SynapticIntelligence(NeedsBoundaries):
         """
         end = self.path_weights.values()
         importance = {
-            name: integral.clamp(min=0) / ((end[name] - self.start[name]).square_() + self.damping)
+            name: (integral if self.signed else integral.clamp(min=0))
+            / ((end[name] - self.start[name]).square_() + self.damping)
             for name, integral in self.path_integral.items()
         }
         self.quadratic.move(self.weights.values(), importance)
