@@ -67,6 +67,7 @@ def quick(config: Config) -> Config:
         config,
         scenario=replace(config.scenario, **QUICK[type(config.scenario)] | few_parts(config)),
         network=small(config.network),
+        optimizer=replace(config.optimizer, metaplasticity=config.optimizer.metaplasticity[:1]),
         penalty=replace(config.penalty, fisher_samples=20) if config.method in FISHER else config.penalty,
         epochs=1,
         batch_size=200,
@@ -90,7 +91,7 @@ def quick_study(name):
 
 
 def test_the_registry_is_whole():
-    assert len(STUDIES) == 16
+    assert len(STUDIES) == 17
 
 
 @pytest.mark.parametrize("size", Size)

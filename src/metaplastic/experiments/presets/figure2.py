@@ -14,7 +14,7 @@ def figure_2(size: Size = Size.LAPTOP) -> Study:
     Claim (Fig. 2a-d; e has the final values of the same runs, g and h their hidden weights): with m = 0 the old tasks
     are lost, with 1.35 they are kept. The authors' numbers are not available; a third party's single runs of their code
     at width 4096 ended at 9 10 10 9 14 98 % for m = 0 and 10 33 93 96 97 97 % for m = 1.35. A laptop's
-    network is 512 wide and has five epochs per task and m = 0, 1, 2, 3. Deviations: see `published`.
+    network is 512 wide and has five epochs per task and m = 0, 1, 2, 3. Deviations: those of all studies.
 
     Expected: on a laptop averages of 31, 39, 71 and 88 % in panels a to d (`results/fig2`); at the paper's size d ended
     at 42 % with our one seed (`results/fig2-paper`), see "Why wide networks forget" in `REPRODUCTION.md`.

@@ -45,13 +45,13 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     statistics shared by all parts, 200 epochs per part; every image is mirrored at random, and moved or turned.
     Deviation: the sign of 0. On a laptop three small convolutions, 32-64-128 channels, and 20 parts of 1,000 images
     from three of the six files of the data set (10,000 for tests), with ten epochs per part at a learning rate of 1e-3,
-    and exact statistics: with running ones accuracy rises and falls by ten points and more from part to part. Eight
-    parts of five epochs are too few to see the claim: m of 3 and 8 are there as good as 0
+    and exact statistics: with running ones accuracy changes by up to 6 to 24 points from part to part, in place of 4 to
+    6. Eight parts of five epochs are too few to see the claim: m of 3 and 8 are there as good as 0
     (`results/fig5-cifar-tuning`).
 
     Expected: on a laptop 52 % plain, 53 % metaplastic, 56 % all at once (`results/fig5-cifar`).
 
-    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop four to six minutes a run on one
+    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop four to nine minutes a run on one
     core, at the paper's size some days a panel and seed (estimated).
     """
     small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)

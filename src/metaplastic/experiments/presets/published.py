@@ -2,7 +2,8 @@
 
 Deviations, of every study unless it says otherwise: statistics of batch norm are exact (`recalibrated`; the authors
 have running averages in v1.0.0, those of the test batch later), gains start at 1 (theirs, by the version of PyTorch, in
-U(0, 1)), and the sign of 0 is +1. The study `width` runs the other statistics and gains beside these.
+U(0, 1)), the sign of 0 is +1, theirs 0, and batches of an epoch differ by at most one sample. The study `width` runs
+the other statistics and gains beside these.
 """
 
 from dataclasses import replace

@@ -17,6 +17,7 @@ from metaplastic.experiments.presets import (
     mnist_fashion,
     permuted_mnist,
     split_mnist,
+    supplement,
     table1,
     verification,
 )
@@ -47,6 +48,7 @@ STUDIES: dict[str, Callable[[Size], Study]] = {
     "fig5-cifar": figure5.figure_5_cifar,
     "fig6ab": figure6.figure_6ab,
     "fig6ce": figure6.figure_6ce,
+    "supplement": supplement.supplement,
     "real-check": verification.real_valued_check,
     "width": verification.width_and_normalization,
 }
