@@ -4,8 +4,9 @@
 
 Configuration, environment, accuracy matrix and summary are kept as they are. Of `metrics.jsonl` the epochs that were
 tested after stay; the seconds of the others are added to the next one, so that they still add up to the run's. What is
-said of synapses is left out; `--synapses` keeps it, with histograms of the first seed. `--no-metrics` leaves out the
-whole file, for runs by which a setting was chosen. Runs that have no summary are not complete, and are left out.
+said of memory stays at the last task; what is said of synapses is left out, and `--synapses` keeps it, with histograms
+of the first seed. `--no-metrics` leaves out the whole file, for runs by which a setting was chosen. Runs that have no
+summary are not complete, and are left out.
 """
 
 import argparse
@@ -20,6 +21,8 @@ FIRST, STUDY = "seed0", "study.json"
 
 def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> list[dict[str, Any]]:
     kept, seconds = [], 0.0
+    for line in [line for line in lines if line["event"] == "task"][:-1]:
+        line.pop("memory", None)
     for line in lines:
         seconds += line.pop("seconds", 0.0)
         if line["event"] == "epoch" and not line.get("correct"):
