@@ -1,0 +1,109 @@
+"""What the text of REPRODUCTION.md says outside the tables of its studies, against the records."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+from metaplastic.experiments import Record
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+LEDGER = " ".join((ROOT / "REPRODUCTION.md").read_text().split())
+
+
+STREAM, REAL = "fig5-cifar-tuning/recalibrated", "real-check-tuning"
+
+TASKS = [
+    *(
+        (f"{{}} and {{}} with {said}", f"fig4ab-tuning/told-{m}")
+        for said, m in (("m = 6", 6), (7, 7), (8, 8), (10, 10))
+    ),
+    *((f"{{}} and {{}} with {m}", f"fig4ab-tuning/unannounced-{m}") for m in (8, 9, 10)),
+    ("48 ends there at {} and {} %", "fig4ef-tuning/unannounced-48"),
+]
+"""Text with a gap for each task, and the runs whose accuracies after the last task, means over seeds, fill it."""
+
+AVERAGES = [
+    (
+        "0, 3, 8, 15 and 40 end at {}, {}, {}, {} and {} %, and all at once at {}",
+        [*(f"{STREAM}-parts20-epochs10-{m}" for m in (0, 3, 8, 15, 40)), f"{STREAM}-epochs10-whole"],
+    ),
+    ("EWC ends at {}, {} and {} % with lambda 20, 300 and 1,000", [f"{REAL}/ewc-{s}" for s in (20, 300, 1000)]),
+    (
+        "it is {} and {} % with 100 and 1,000, and fine-tuning {} %",
+        [f"{REAL}/pad-{name}" for name in ("ewc-100", "ewc-1000", "none")],
+    ),
+    ("it is {} % over the first six tasks, with 300 as with 1,000", [f"{REAL}/pad-long-ewc-300"]),
+    ("it is {} % over the first six tasks, with 300 as with 1,000", [f"{REAL}/pad-long-ewc-1000"]),
+]
+"""Text with gaps, and the runs whose average over tasks fills each."""
+
+
+def final(folder):
+    """Accuracy in % of every task after the last, mean over seeds."""
+    runs = [path.parent for path in (RESULTS / folder).rglob("config.json")]
+    return [statistics.mean(task) for task in zip(*(percent(run)[-1] for run in runs), strict=True)]
+
+
+def numbers(text):
+    """What stands in the gaps of a text, wherever it is found."""
+    gap = r"(\d+(?:\.\d)?)"
+    found = re.findall(re.escape(text).replace(r"\{\}", gap), LEDGER)
+    assert found, f"{text!r} is not in REPRODUCTION.md"
+    return [[float(number) for number in ((one,) if isinstance(one, str) else one)] for one in found]
+
+
+def is_rounded(number, value):
+    step = 0.1 if number != int(number) else 1.0
+    return abs(number - value) <= step / 2 + 1e-4
+
+
+@pytest.mark.parametrize(("text", "folder"), TASKS, ids=str)
+def test_accuracies_by_which_settings_were_chosen(text, folder):
+    assert any(all(map(is_rounded, found, final(folder))) for found in numbers(text))
+
+
+@pytest.mark.parametrize(("text", "folders"), AVERAGES, ids=str)
+def test_averages_by_which_settings_were_chosen(text, folders):
+    averages = [statistics.mean(final(folder)) for folder in folders]
+    (found,) = numbers(text)
+    assert all(map(is_rounded, found, averages))
+
+
+def quadratic(panel):
+    return json.loads((RESULTS / f"fig6ab/{panel}/quadratic.json").read_text())
+
+
+def percent(folder):
+    """Accuracy in % of every task after every task."""
+    return (100 * Record(RESULTS / folder).accuracy().accuracy).tolist()
+
+
+def layers_after(folder, task):
+    lines = [json.loads(line) for line in (RESULTS / folder / "metrics.jsonl").read_text().splitlines()]
+    return next(line["layers"]["layers"] for line in lines if line["event"] == "task" and line["task"] == task)
+
+
+def test_the_drift_in_two_dimensions():
+    found = quadratic("a")
+    x, y = zip(*found["path"], strict=True)
+    speed = (x[-1] - x[0]) / found["steps"]
+    said = (
+        f"x grows by {speed:.4f} a step, to {x[-1]:.1f} after {found['steps']}; y within {min(y):.2f} and {max(y):.2f}"
+    )
+    assert said in LEDGER
+
+
+def test_what_drifts_in_500_dimensions():
+    found, summary = quadratic("b"), quadratic("b")["summary"]
+    outside = sum(abs(value) > 1 for value in found["optimum"])
+    drifting = round(summary["drifting_outside"] * outside)
+    assert (
+        f"{summary['drifting']} components drift, {drifting} of the {outside} whose optimum lies outside and "
+        f"{summary['drifting'] - drifting} of the other {500 - outside}; for these the predicted cost is "
+        f"{100 * summary['relative_error']:.1f} % off and the correlation of hidden weight and cost "
+        f"{summary['correlation_of_drifting']:.3f}, over all 500 it is {summary['correlation']:.3f}"
+    ) in LEDGER
