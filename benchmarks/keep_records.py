@@ -1,12 +1,12 @@
 """Copy the records of a study without weights, small enough to be kept with the code.
 
-    python benchmarks/keep_records.py runs/fig2 results/fig2 --synapses
+    python benchmarks/keep_records.py runs/fig2 results/fig2 --histograms
 
 Configuration, environment, accuracy matrix and summary are kept as they are. Of `metrics.jsonl` the epochs that were
 tested after stay; the seconds of the others are added to the next one, so that they still add up to the run's. What is
-said of memory stays at the last task; what is said of synapses is left out, and `--synapses` keeps it, with histograms
-of the first seed. `--no-metrics` leaves out the whole file, for runs by which a setting was chosen. Runs that have no
-summary are not complete, and are left out.
+said of memory stays at the last task; what is said of synapses is left out, `--synapses` keeps it, and `--histograms`
+their histograms in the first seed too. `--no-metrics` leaves out the whole file, for runs by which a setting was
+chosen. Runs that have no summary are not complete, and are left out.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> li
     return kept
 
 
-def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool) -> None:
+def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bool) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in WHOLE:
         if (run / name).exists():
@@ -47,7 +47,7 @@ def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool) -> None:
         (kept / "metrics.jsonl").unlink(missing_ok=True)
         return
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    lines = thinned(lines, synapses, histograms=run.name.endswith(FIRST))
+    lines = thinned(lines, synapses or histograms, histograms and run.name.endswith(FIRST))
     (kept / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -56,14 +56,15 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="folder of a study, or of runs")
     parser.add_argument("kept", type=Path, help="where to")
     detail = parser.add_mutually_exclusive_group()
-    detail.add_argument("--synapses", action="store_true", help="keep what is said of synapses")
+    detail.add_argument("--synapses", action="store_true", help="keep what is said of synapses, without histograms")
+    detail.add_argument("--histograms", action="store_true", help="keep it, with histograms of the first seed")
     detail.add_argument("--no-metrics", action="store_true", help="leave out metrics.jsonl")
     options = parser.parse_args()
     for config in sorted(options.runs.rglob("config.json")):
         run = config.parent
         if (run / "summary.json").exists():
             kept = options.kept / run.relative_to(options.runs)
-            keep(run, kept, metrics=not options.no_metrics, synapses=options.synapses)
+            keep(run, kept, metrics=not options.no_metrics, synapses=options.synapses, histograms=options.histograms)
         else:
             print("not complete:", run)
     if (options.runs / STUDY).exists():

@@ -82,9 +82,14 @@ def percent(folder):
     return (100 * Record(RESULTS / folder).accuracy().accuracy).tolist()
 
 
-def layers_after(folder, task):
-    lines = [json.loads(line) for line in (RESULTS / folder / "metrics.jsonl").read_text().splitlines()]
-    return next(line["layers"]["layers"] for line in lines if line["event"] == "task" and line["task"] == task)
+def metrics(folder):
+    return [json.loads(line) for line in (RESULTS / folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def middle_layer(folder, task):
+    """What was measured of its synapses when a task ended."""
+    ends = [line for line in metrics(folder) if line["event"] == "task"]
+    return ends[task]["layers"]["layers.2.weight"]
 
 
 def test_the_drift_in_two_dimensions():
@@ -107,3 +112,31 @@ def test_what_drifts_in_500_dimensions():
         f"{100 * summary['relative_error']:.1f} % off and the correlation of hidden weight and cost "
         f"{summary['correlation_of_drifting']:.3f}, over all 500 it is {summary['correlation']:.3f}"
     ) in LEDGER
+
+
+@pytest.mark.parametrize("width", [512, 1024, 2048])
+@pytest.mark.parametrize("decayed", [True, False])
+def test_what_weight_decay_does_to_a_width(width, decayed):
+    folder = f"width-weight-decay/{width}{'' if decayed else '-no-decay'}/seed0"
+    first, second, *_, last = percent(folder)
+    consolidated = middle_layer(folder, 0)["consolidated_fraction"]
+    flipped = middle_layer(folder, 1)["flip_rate"]
+    cells = [
+        f"{width}, 1e-7, the authors'" if decayed else f"**{width}, 0**",
+        f"{first[0]:.1f}",
+        f"{second[0]:.1f}, {second[1]:.1f}",
+        ", ".join(f"{value:.1f}" for value in last),
+        f"{statistics.mean(last):.1f}",
+        f"{100 * consolidated:.1f} %",
+        f"{100 * flipped:.1f} %",
+    ]
+    assert f"| {' | '.join(cells)} |" in LEDGER
+
+
+def test_how_far_the_first_task_swings():
+    lines = metrics("width-weight-decay/2048/seed0")
+    tests = [line["correct"][0] / 100 for line in lines if line["event"] == "epoch" and line["task"] == 1]
+    assert f"at 2048 between {min(tests):.0f} and {max(tests):.0f} %" in LEDGER
+    with_decay, without = (percent(f"width-weight-decay/{name}/seed0")[1][0] for name in ("decay1e-7", "decay0"))
+    assert f"gave {with_decay:.1f} % after task 2" in LEDGER
+    assert f"and {without:.1f} without decay" in LEDGER
