@@ -38,6 +38,10 @@ AVERAGES = [
     ),
     ("it is {} % over the first six tasks, with 300 as with 1,000", [f"{REAL}/pad-long-ewc-300"]),
     ("it is {} % over the first six tasks, with 300 as with 1,000", [f"{REAL}/pad-long-ewc-1000"]),
+    (
+        "wide pipes ends there at {} % in the place of {}",
+        [f"supplement-tuning/beakers-3-faster{end}" for end in ("-0.2", "")],
+    ),
 ]
 """Text with gaps, and the runs whose average over tasks fills each."""
 

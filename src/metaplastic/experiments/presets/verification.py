@@ -27,8 +27,8 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     Streaming LDA must give 87.3 % on five pairs of digits, class-incremental (van de Ven et al. 2021, generative
     classifiers, table 2); beside it nearest class means, of which we know no published number.
 
-    Expected: within 1.5 points of what is printed; with two seeds, SI with one, EWC, online EWC and SI came within half a point
-    (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
+    Expected: within 1.5 points of what is printed; with two seeds, SI with one, EWC, online EWC and SI came within half
+    a point (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
 
     Command: `metaplastic run real-check --size laptop|paper --seeds 5`; 18 to 26 minutes a run on one core.
     """
@@ -64,9 +64,9 @@ def width_and_normalization(size: Size = Size.LAPTOP) -> Study:
     """Permutations of MNIST at several widths, by normalisation policy and weight decay: what lets width help.
 
     Claim: none; a question. Third parties lose the first tasks at width 4096 and suspect batch norm. Per width:
-    running, batch and recalibrated statistics kept per task, the first and the last also with gains that start in U(0,
-    1) as in the paper's version of PyTorch, and layer norm with nothing kept per task; then running, recalibrated and
-    layer norm again without the authors' weight decay of 1e-7, which at 2048 and 15 epochs is what loses the first
+    running, batch and recalibrated statistics kept per task, the first and the last also with gains that start between
+    0 and 1 as in the paper's version of PyTorch, and layer norm with nothing kept per task; then running, recalibrated
+    and layer norm again without the authors' weight decay of 1e-7, which at 2048 and 15 epochs is what loses the first
     tasks (`results/width-weight-decay`). Adam begins anew in all of them. Six tasks of 40 epochs at widths 512 to 4096;
     on a laptop two tasks of 15 epochs, few enough to run and at 2048 enough for the decay to matter, at 512 and 2048.
     Training normalises by the batch whatever the statistics of tests are, so that of one seed `running`, `batch` and
