@@ -15,7 +15,7 @@ Returned = TypeVar("Returned")
 _WATCH = "ends with its parent"
 
 
-def side_by_side(calls: Mapping[str, Callable[[], Returned]], jobs: int) -> Generator[tuple[str, Returned]]:
+def side_by_side(calls: Mapping[str, Callable[[], Returned]], jobs: int) -> Generator[tuple[str, Returned], None, None]:
     """Carry calls out in processes that share the cores of this machine.
 
     Args:
@@ -48,16 +48,19 @@ def side_by_side(calls: Mapping[str, Callable[[], Returned]], jobs: int) -> Gene
 
 
 def _call(name: str, call: Callable[[], Returned], parent: int) -> tuple[str, Returned]:
-    end_with(parent)
+    work_for(parent)
     return name, call()
 
 
-def end_with(parent: int) -> None:
-    """End this process as soon as another does, so that nobody goes on writing after that was killed.
+def work_for(parent: int) -> None:
+    """Let this process end as soon as another does, so that nobody goes on writing after that was killed.
+
+    What it compiles it compiles itself: else each worker keeps processes that do.
 
     Args:
         parent: Number of the process that began this one.
     """
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     if any(thread.name == _WATCH for thread in threading.enumerate()):
         return
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from metaplastic.experiments import Interrupted, resume, run
-from metaplastic.experiments.side_by_side import end_with
+from metaplastic.experiments.side_by_side import work_for
 from metaplastic.sweeps.plan import PlannedRun
 from metaplastic.sweeps.store import State, Store
 
@@ -36,8 +36,7 @@ def carry_out_run(planned: PlannedRun, store: Store, data_dir: Path | None = Non
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     if parent not in (None, os.getpid()):
-        end_with(parent)
-        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # else each worker keeps processes that compile
+        work_for(parent)
     try:
         if not (store.folder / "sweep.json").exists():
             return f"expected the folder of the sweep at {store.folder}, got none; give a folder that all workers share"
