@@ -3,10 +3,10 @@
     python benchmarks/keep_records.py runs/fig2 results/fig2 --histograms
 
 Configuration, environment, accuracy matrix and summary are kept as they are. Of `metrics.jsonl` the epochs that were
-tested after stay; the seconds of the others are added to the next one, so that they still add up to the run's. What is
-said of memory stays at the last task; what is said of synapses is left out, `--synapses` keeps it, and `--histograms`
-their histograms in the first seed too. `--no-metrics` leaves out the whole file, for runs by which a setting was
-chosen. Runs that have no summary are not complete, and are left out.
+tested after stay; the seconds of the others are added to the next one, so that they still add up to the run's. Numbers
+are rounded to six digits, and what is said of memory stays at the last task. What is said of synapses is left out,
+`--synapses` keeps it, and `--histograms` their histograms in the first seed too. `--no-metrics` leaves out the whole
+file, for runs by which a setting was chosen. Runs that have no summary are not complete, and are left out.
 """
 
 import argparse
@@ -38,6 +38,14 @@ def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> li
     return kept
 
 
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bool) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in WHOLE:
@@ -48,7 +56,7 @@ def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bo
         return
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     lines = thinned(lines, synapses or histograms, histograms and run.name.endswith(FIRST))
-    (kept / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (kept / "metrics.jsonl").write_text("".join(json.dumps(rounded(line)) + "\n" for line in lines))
 
 
 def main() -> None:

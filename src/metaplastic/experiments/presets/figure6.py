@@ -35,7 +35,8 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop rank correlations of hidden weight and cost of 0.9 in the first layer and 0.7 in the others
     (`results/fig6ce`).
 
-    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop two minutes a run on one core.
+    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop two minutes to train five seeds at once
+    on one core, and some more to probe them.
     """
     return Study("fig6ce", size, {"cde": _switching(size, 1.35), "plain": _switching(size, 0.0)})
 
