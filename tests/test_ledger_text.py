@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from metaplastic.evaluation import paired_permutation_test
 from metaplastic.experiments import Record
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +95,14 @@ def middle_layer(folder, task):
     """What was measured of its synapses when a task ended."""
     ends = [line for line in metrics(folder) if line["event"] == "task"]
     return ends[task]["layers"]["layers.2.weight"]
+
+
+def test_fine_tuning_beside_plain_pytorch():
+    found = json.loads((RESULTS / "real-check/plain-pytorch-small.json").read_text())
+    test = paired_permutation_test(found["ours"], found["plain"])
+    deviation = statistics.stdev(one - other for one, other in zip(found["ours"], found["plain"], strict=True))
+    said = f"differ by {test.difference:.1f} ± {deviation:.1f} points (p = {test.p_value:.2f} by the exact paired test"
+    assert said in LEDGER
 
 
 def test_the_drift_in_two_dimensions():
