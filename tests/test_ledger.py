@@ -55,7 +55,7 @@ SPREAD = {
 WIDTHS = (64, 128, 256, 512)
 KINDS = ("metaplastic", "ewc", "interleaved", "interleaved-metaplastic")
 
-PUBLISHED = {"none": 5, "ewc": 2, "online-ewc": 2, "si": 1}
+PUBLISHED = {"none": 5, "ewc": 2, "online-ewc": 2, "si": 2}
 """Rows that stand beside published numbers, and with how many seeds."""
 
 
@@ -86,7 +86,7 @@ SAID = {
             *("m-by-layer", "lr-divided", "lr-divided-plain"),
         )
     ),
-    "real-check": ("none average", "ewc average", "online-ewc average"),
+    "real-check": ("none average", "ewc average", "online-ewc average", "si average"),
 }
 """By study what its line in the ledger says, in that order: panels, with `average` or a task where it is not all."""
 
