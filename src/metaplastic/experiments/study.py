@@ -201,7 +201,8 @@ def run_study(
         seeds: The seeds, all different.
         folder: Folder of the study, new or that of the same study; it gets a folder per panel.
         data_dir: Where the data lie; None looks where `load` looks.
-        jobs: Panels that are carried out at once, each in a process with its share of the cores; 0 takes one per core.
+        jobs: Panels that are carried out at once, each in a process with its share of the cores, whose number decides
+            the last bits of a training; 0 takes one per core.
         progress: Whether to show how far it is; None shows it on a terminal.
         before: Called with a title before each panel, where nothing else shows how far it is.
         again: The command that goes on with it after an interruption; None says which folder to call this with.

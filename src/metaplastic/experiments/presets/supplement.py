@@ -24,8 +24,8 @@ def supplement(size: Size = Size.LAPTOP) -> Study:
     divisors were chosen on other permutations, by their test images, for the steps of a laptop; there a feedback four
     times as strong as that of the faster beakers was better by five points (`results/supplement-tuning`).
 
-    Expected: on a laptop averages of 42 % with Adam kept, 33 with the authors' beakers, 67 with faster ones as with m =
-    0, 88 with m by layer, 81 with the rate divided and 69 so with m = 0 (`results/supplement`).
+    Expected: on a laptop averages of 42 % with Adam kept, 33 with the authors' beakers, 67 with faster ones and 68 so
+    with m = 0, 88 with m by layer, 81 with the rate divided and 69 so with m = 0 (`results/supplement`).
 
     Command: `metaplastic run supplement --size laptop|paper --seeds 5`; on a laptop a minute a run on one core, five
     with beakers; at the paper's size some 90 minutes a run on two, more with beakers (estimated).

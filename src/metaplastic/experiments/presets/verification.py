@@ -27,8 +27,8 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     Streaming LDA must give 87.3 % on five pairs of digits, class-incremental (van de Ven et al. 2021, generative
     classifiers, table 2); beside it nearest class means, of which we know no published number.
 
-    Expected: within 1.5 points of what is printed; with two seeds EWC, online EWC and SI came within half
-    a point (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
+    Expected: within 1.5 points of what is printed; with two seeds EWC, online EWC and SI came within half a
+    point (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
 
     Command: `metaplastic run real-check --size laptop|paper --seeds 5`; 18 to 26 minutes a run on one core.
     """
