@@ -139,6 +139,11 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
             "expected trained weights with method 'ewc', got a frozen network",
         ),
         (
+            lambda: Config(network=Network(frozen=True), norm=NormPolicy(affine=False)),
+            "expected something to train, got a frozen network whose normalisation has no gain and no offset; use "
+            "--affine or --no-frozen",
+        ),
+        (
             lambda: Config(norm=NormPolicy(statistics=Statistics.NONE)),
             "expected a network with real weights with 'none' statistics, got 'binary-mlp'",
         ),

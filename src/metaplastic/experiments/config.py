@@ -41,8 +41,8 @@ class Network:
         dropout: Probability that a fully connected hidden unit is silenced in training, in [0, 1).
         distribution: What hidden weights are drawn from.
         init_width: Width of that distribution, > 0.
-        frozen: Leave the hidden weights as they are drawn and train the normalisation only: a control, which shows what
-            is learned without any synapse.
+        frozen: Leave the hidden weights as they are drawn and train the gains and offsets of normalisation only: a
+            control, which shows what is learned without any synapse.
     """
 
     family: Family = Family.BINARY_MLP
@@ -315,6 +315,11 @@ class Config:
     def _check_norm(self) -> None:
         """Refuse a normalisation that the network or the batches cannot have."""
         statistics, family = self.norm.statistics, self.network.family
+        if self.network.frozen and not self.norm.affine:
+            raise ValueError(
+                "expected something to train, got a frozen network whose normalisation has no gain and no offset; use "
+                "--affine or --no-frozen"
+            )
         if not self.method.closed_form and self.batch_size == 1 and statistics is not Statistics.LAYER:
             raise ValueError(
                 f"expected batch_size >= 2 with {statistics.value!r} statistics, got 1: a batch of one sample has no "
