@@ -18,8 +18,9 @@ PANELS = {
     "ewc": "b: EWC, in sequence",
     "interleaved": "c: plain, interleaved",
     "interleaved-metaplastic": "d: metaplastic, interleaved",
+    "frozen": "frozen synapses, in sequence",
 }
-"""Kinds of runs of the study `fig3`, and their panels in the paper."""
+"""Kinds of runs of the study `fig3`, and their panels in the paper; the last is a control of ours."""
 
 
 def width_figures(study: StudyRecord) -> list[PageFigure]:
