@@ -130,7 +130,7 @@ def test_what_drifts_in_500_dimensions():
 @pytest.mark.parametrize("width", [512, 1024, 2048])
 @pytest.mark.parametrize("decayed", [True, False])
 def test_what_weight_decay_does_to_a_width(width, decayed):
-    folder = f"width-weight-decay/{width}{'' if decayed else '-no-decay'}/seed0"
+    folder = f"width-decay/{'decay' if decayed else 'no-decay'}-{width}/seed0"
     first, second, *_, last = percent(folder)
     consolidated = middle_layer(folder, 0)["consolidated_fraction"]
     flipped = middle_layer(folder, 1)["flip_rate"]
@@ -147,9 +147,9 @@ def test_what_weight_decay_does_to_a_width(width, decayed):
 
 
 def test_how_far_the_first_task_swings():
-    lines = metrics("width-weight-decay/2048/seed0")
+    lines = metrics("width-decay/decay-2048/seed0")
     tests = [line["correct"][0] / 100 for line in lines if line["event"] == "epoch" and line["task"] == 1]
     assert f"at 2048 between {min(tests):.0f} and {max(tests):.0f} %" in LEDGER
-    with_decay, without = (percent(f"width-weight-decay/{name}/seed0")[1][0] for name in ("decay1e-7", "decay0"))
+    with_decay, without = (percent(f"width-decay-checks/{name}/seed0")[1][0] for name in ("decay1e-7", "decay0"))
     assert f"gave {with_decay:.1f} % after task 2" in LEDGER
     assert f"and {without:.1f} without decay" in LEDGER

@@ -91,7 +91,7 @@ def quick_study(name):
 
 
 def test_the_registry_is_whole():
-    assert len(STUDIES) == 17
+    assert len(STUDIES) == 18
 
 
 @pytest.mark.parametrize("size", Size)

@@ -17,6 +17,7 @@ FIGURES: dict[str, Callable[[StudyRecord], list[PageFigure]]] = {
     "fig6ab": quadratic_figures,
     "fig6ce": switching_figures,
     "width": width_figures,
+    "width-decay": width_figures,
 }
 """Studies whose figures are others than accuracy along tasks, by their name."""
 

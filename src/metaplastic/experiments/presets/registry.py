@@ -51,6 +51,7 @@ STUDIES: dict[str, Callable[[Size], Study]] = {
     "supplement": supplement.supplement,
     "real-check": verification.real_valued_check,
     "width": verification.width_and_normalization,
+    "width-decay": verification.width_and_weight_decay,
 }
 """The figures and tables of the paper, and the checks beside them, by the name that the command line knows them by."""
 
