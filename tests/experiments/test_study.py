@@ -319,11 +319,17 @@ def no_data(tmp_path, monkeypatch):
 def test_a_study_whose_data_are_missing_says_where_it_looked_and_leaves_nothing_behind(name, no_data, tmp_path):
     message = rf"(?s)mnist.*{re.escape(str(no_data))}.*metaplastic data fetch mnist"
     (tmp_path / "empty").mkdir()
-    for folder in ("new", "empty"):
+    for folder in ("new/folder", "empty"):
         with pytest.raises(FileNotFoundError, match=message):
             run_study(study(name), (0,), tmp_path / folder, data_dir=no_data, progress=False)
     assert not (tmp_path / "new").exists()
     assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_study_whose_folder_cannot_be_written_in_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=rf"expected to write in {re.escape(str(tmp_path / 'file' / 'study'))}, got: Not"):
+        run_study(study("fig6ab"), (0,), tmp_path / "file" / "study", progress=False)
 
 
 def test_what_a_study_has_done_stays_where_it_fails_later(no_data, tmp_path):

@@ -19,7 +19,7 @@ from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.scenario_config import at_least
 from metaplastic.experiments.side_by_side import side_by_side
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
-from metaplastic.files import write_json
+from metaplastic.files import require_room, write_json
 from metaplastic.learners import NonFiniteLossError
 
 FORMAT = 1
@@ -210,11 +210,13 @@ def run_study(
     Raises:
         ValueError: When there is no seed, jobs is below 0, or the folder holds something else.
         FileNotFoundError: When data are missing, with the command that fetches or makes them.
+        OSError: When nothing can be written in the folder.
         NonFiniteLossError: When a training diverged; all other panels were carried out before.
         Interrupted: After Ctrl-C, with checkpoints written.
     """
     require_seeds(seeds)
     at_least("jobs", jobs, 0)
+    require_room(folder)
     at_once = min(jobs or os.cpu_count() or 1, len(study.panels))
     with (
         _claimed(folder, study),
@@ -275,16 +277,19 @@ def _carry_out_panel(
 @contextmanager
 def _claimed(folder: Path, study: Study) -> Iterator[None]:
     """Keep a folder as that of a study, unless it fails before there are results, as where data are missing."""
-    made = not folder.exists()
-    new = made or not any(folder.iterdir())
+    made = [place for place in (folder, *folder.parents) if not place.exists()]  # the folder before those it is in
+    new = bool(made) or not any(folder.iterdir())
     _claim(folder, study)
     try:
         yield
     except Exception:
         inside = sorted(folder.rglob("*"), reverse=True)  # what is in a folder before the folder
         if new and {path.name for path in inside if path.is_file()} <= {_MARK, _PANEL_MARK}:
-            for path in [*inside, *([folder] if made else [])]:
+            for path in inside:
                 path.rmdir() if path.is_dir() else path.unlink()
+            for place in made:
+                if not any(place.iterdir()):
+                    place.rmdir()
         raise
 
 
