@@ -170,6 +170,8 @@ def test_a_value_out_of_range_or_an_illegal_combination_cannot_be_made(make, mes
 
 def test_layer_norm_allows_batches_of_one():
     assert Config(batch_size=1, norm=NormPolicy(statistics=Statistics.LAYER)).batch_size == 1
+    unnormalised = NormPolicy(statistics=Statistics.NONE)
+    assert Config(batch_size=1, network=Network(Family.REAL_MLP), norm=unnormalised).batch_size == 1
 
 
 def leaves(kind):

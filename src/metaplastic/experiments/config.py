@@ -240,7 +240,7 @@ class Config:
     """One experiment.
 
     Args:
-        name: Name of the preset it began as.
+        name: Name of the preset, or of the kind of experiment, that it began as.
         scenario: What is learned, and what is announced.
         network: What learns it.
         norm: How the network normalises.
@@ -320,7 +320,8 @@ class Config:
                 "expected something to train, got a frozen network whose normalisation has no gain and no offset; use "
                 "--affine or --no-frozen"
             )
-        if not self.method.closed_form and self.batch_size == 1 and statistics is not Statistics.LAYER:
+        by_batch = statistics not in (Statistics.LAYER, Statistics.NONE) and not self.method.closed_form
+        if by_batch and self.batch_size == 1:
             raise ValueError(
                 f"expected batch_size >= 2 with {statistics.value!r} statistics, got 1: a batch of one sample has no "
                 "variance; use larger batches or --statistics layer"
