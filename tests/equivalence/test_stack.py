@@ -10,7 +10,8 @@ import metaplastic as mp
 from metaplastic.experiments import Config, Interrupted, Record, Stack, can_stack, run, run_seeds
 from metaplastic.experiments.config import Network, Optimizer, Reset, Running
 from metaplastic.experiments.scenario_config import Permuted, Split, Stream
-from metaplastic.learners import Engine, NonFiniteLossError
+from metaplastic.experiments.trial import Trial
+from metaplastic.learners import Engine, Moment, NonFiniteLossError
 from metaplastic.nn import GainInit, NormPolicy, Precision, Scope, StackedMLP, Statistics
 from metaplastic.scenarios import Augmentation, stacked
 
@@ -143,20 +144,22 @@ def test_a_record_of_another_configuration_is_not_taken_for_ones_own(tmp_path):
     assert not (tmp_path / "seed2").exists()
 
 
-def test_a_seed_that_diverges_does_not_keep_the_others_from_running(tmp_path, monkeypatch):
-    from metaplastic.experiments import stack as room
+@pytest.mark.parametrize("stack", [True, False])
+def test_a_seed_that_diverges_does_not_keep_the_others_from_running(tmp_path, monkeypatch, stack):
+    genuine = Trial.observe
 
-    genuine = room.run
+    def poisoned(trial, event):
+        """Spoil the weights of one seed at the end of its first task, whether it learns alone or with others."""
+        line = genuine(trial, event)
+        if trial.schedule.seed == 1 and event.moment is Moment.TASK:
+            with torch.no_grad():
+                next(trial.network.parameters()).fill_(torch.nan)
+        return line
 
-    def run_but_one(config, *arguments, **options):
-        if config.seed == 1:
-            raise NonFiniteLossError("expected a finite loss")
-        return genuine(config, *arguments, **options)
-
-    monkeypatch.setattr(room, "run", run_but_one)
+    monkeypatch.setattr(Trial, "observe", poisoned)
     with pytest.raises(NonFiniteLossError):
-        run_seeds(config(), (1, 2), tmp_path, stack=False)
-    assert Record(tmp_path / "seed2").complete
+        run_seeds(config(), (1, 2, 3), tmp_path, stack=stack)
+    assert [Record(tmp_path / f"seed{seed}").complete for seed in (1, 2, 3)] == [False, True, True]
 
 
 def test_members_are_views_of_the_stack():

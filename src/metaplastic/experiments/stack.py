@@ -44,7 +44,7 @@ class Stack:
 
     Each trial's network holds views of the stack's parameters and statistics, and its optimizer views of the stack's
     moments, so that every trial can be tested and saved as if it were alone. Its record is that of a run alone, and a
-    run that was stopped is gone on with alone.
+    run that was stopped is gone on with alone, with batch norm to other last bits.
 
     Args:
         configs: The configurations; they differ in nothing but the seed.
@@ -165,13 +165,14 @@ def run_seeds(
     with resumed_by(f"the same command with --out {folder}"):
         if stack and len(fresh) > 1:
             together = [replace(config, seed=seed) for seed in fresh]
-            results |= _run_stack(together, folder, places, data_dir, progress, makers)
+            with contextlib.suppress(NonFiniteLossError):  # whose it is is found when each goes on alone
+                results |= _run_stack(together, folder, places, data_dir, progress, makers)
         for seed in (seed for seed in seeds if seed not in results):
             try:
-                if seed in fresh:
-                    results[seed] = run(replace(config, seed=seed), places[seed], **how)
-                else:
+                if (places[seed] / "config.json").exists():
                     results[seed] = resume(places[seed], **how)
+                else:
+                    results[seed] = run(replace(config, seed=seed), places[seed], **how)
             except NonFiniteLossError as error:
                 diverged = error
     if diverged is not None:
