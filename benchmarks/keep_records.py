@@ -34,7 +34,7 @@ def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> li
         elif not histograms:
             for layer in line.get("layers", {}).values():
                 layer.pop("histogram", None)
-        if line["event"] != "begin":
+        if line["event"] in ("epoch", "task"):
             line["seconds"], seconds = round(seconds, 3), 0.0
         kept.append(line)
     return kept

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -231,7 +232,9 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(small, tmp_path):
     assert len(Record(tmp_path).metrics()) == len(Record(tmp_path / "whole").metrics())
 
 
-def test_resuming_a_complete_run_gives_its_result_and_changes_nothing(small, tmp_path):
+@pytest.mark.parametrize("interval", [1, 2, 5])
+def test_resuming_a_complete_run_gives_its_result_and_changes_nothing(small, tmp_path, interval):
+    small = replace(small, running=Running(checkpoint_every=interval))
     whole = run(small, tmp_path / "run", progress=False)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     assert resume(tmp_path / "run", progress=False).matrix == whole.matrix
@@ -297,6 +300,32 @@ def test_a_complete_run_without_its_checkpoint_is_left_alone(small, tmp_path):
     with pytest.raises(ValueError, match=r"got none beside a complete run: there is nothing to go on with"):
         resume(tmp_path / "run", progress=False)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_complete_run_with_an_earlier_checkpoint_is_left_alone(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    earlier = path.read_bytes()
+    resume(tmp_path / "run", progress=False)
+    path.write_bytes(earlier)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=r"expected the checkpoint of its end .* got an earlier one of a complete run"):
+        resume(tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_what_a_run_goes_on_with_is_noted_where_it_changes(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    interrupted_again = tmp_path / "other"
+    shutil.copytree(tmp_path / "run", interrupted_again)
+    events = [line["event"] for line in resume(tmp_path / "run", progress=False).metrics]
+    assert "resume" not in events
+    lines = (interrupted_again / "metrics.jsonl").read_text().splitlines()
+    begun = json.loads(lines[0])
+    begun["engine"]["members"] = 3
+    (interrupted_again / "metrics.jsonl").write_text("\n".join([json.dumps(begun), *lines[1:]]) + "\n")
+    noted = [line for line in resume(interrupted_again, progress=False).metrics if line["event"] == "resume"]
+    assert [line["engine"].get("members", 1) for line in noted] == [1]
 
 
 def test_the_memory_that_a_method_keeps_is_recorded_at_every_task_end(small, tmp_path):

@@ -55,7 +55,7 @@ class Record:
     |---|---|
     | `config.json` | the configuration, and the number of the format |
     | `environment.json` | versions, threads, machine, commit |
-    | `metrics.jsonl` | one line per epoch and per task end |
+    | `metrics.jsonl` | a line before training, one per epoch and per task end, and one where the engine changes |
     | `accuracy.csv` | the accuracy matrix R |
     | `summary.json` | what follows from R, what was announced, what to be careful about |
     | `network.safetensors` | the trained network, when the run is complete |
@@ -199,15 +199,12 @@ class Record:
 
         Raises:
             ValueError: When the file is damaged, of another format, or its tensors do not fit, and when it is missing
-                from a complete run.
+                from a complete run or older than its end.
         """
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             if self.complete:
-                raise ValueError(
-                    f"expected a checkpoint at {path}, got none beside a complete run: there is nothing to go on with; "
-                    f"run it again by 'metaplastic run --from {self.folder / 'config.json'}'"
-                )
+                raise ValueError(f"expected a checkpoint at {path}, got none beside {self._nothing_to_do}")
             (self.folder / "metrics.jsonl").unlink(missing_ok=True)
             return False
         tensors, metadata = _read_tensors(path)
@@ -222,6 +219,10 @@ class Record:
                 f"expected at least {state['lines']} lines in {self.folder / 'metrics.jsonl'}, got "
                 f"{len(self.metrics())}: the file was cut or removed; put it back, or begin the run again"
             )
+        if self.complete and len(self.metrics()) > state["lines"]:
+            raise ValueError(
+                f"expected the checkpoint of its end at {path}, got an earlier one of {self._nothing_to_do}"
+            )
         torch.set_num_threads(state["threads"])
         matrix = AccuracyMatrix.from_csv(state["accuracy"])
         trial.restore(tensors, _position(state["position"]), matrix)
@@ -229,6 +230,20 @@ class Record:
         kept = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)[: state["lines"]]
         write_text(self.folder / "metrics.jsonl", "".join(kept))
         return True
+
+    @property
+    def _nothing_to_do(self) -> str:
+        again = f"run it again by 'metaplastic run --from {self.folder / 'config.json'}'"
+        return f"a complete run: there is nothing to go on with; {again}"
+
+    def note_engine(self, engine: Line) -> None:
+        """Add to the metrics what training goes on with, where it is not what it went on with so far.
+
+        Args:
+            engine: What it is computed with.
+        """
+        if [line["engine"] for line in self.metrics() if "engine" in line][-1:] != [engine]:
+            self.append({"event": "resume", "engine": engine})
 
     def finish(self, trial: Trial) -> None:
         """Write the trained network and the summary.

@@ -173,6 +173,9 @@ def resume(
 ) -> Result:
     """Go on with a run from its last checkpoint; it ends with the same bits as a run that was never stopped.
 
+    A run that was begun in a stack of several goes on alone, and what is computed with may change with the machine. The
+    metrics say so then, and with batch norm the last bits differ.
+
     Args:
         folder: Folder of the run.
         data_dir: Where the data lie; None looks where `load` looks.
@@ -196,6 +199,8 @@ def resume(
             with followed_records([trial], [record], makers):
                 if not found:
                     begin([trial], [record], chosen.as_json())
+                elif not record.complete:
+                    record.note_engine(chosen.as_json())
                 return _carry_out(trial, record, progress)
 
 
