@@ -5,9 +5,10 @@ import torch
 
 from metaplastic.experiments.build import build_network, build_scenario
 from metaplastic.experiments.config import Config, Family, Network
-from metaplastic.experiments.run import make_trial
+from metaplastic.experiments.run import make_trial, run
 from metaplastic.experiments.scenario_config import Permuted, Sequence, Split, Stream
-from metaplastic.nn import BinaryConv2d, BinaryLinear, binary_sign
+from metaplastic.nn import BinaryConv2d, BinaryLinear, NormPolicy, Statistics, binary_sign
+from metaplastic.scenarios import Increment
 
 
 def test_a_sequence_takes_as_many_padded_samples_as_it_says():
@@ -30,6 +31,15 @@ def test_permutations_reach_over_the_padding():
 def test_more_samples_than_a_data_set_has_are_refused():
     with pytest.raises(ValueError, match="expected from 1 to 1437 samples of 'digits', got 1438; ask for fewer"):
         build_scenario(Config(scenario=Sequence(("digits",), samples=(1438,))))
+
+
+def test_layer_norm_behind_two_outputs_is_refused_before_there_is_a_record(tmp_path):
+    config = Config(
+        scenario=Split("digits", tasks=5, increment=Increment.DOMAIN), norm=NormPolicy(statistics=Statistics.LAYER)
+    )
+    with pytest.raises(ValueError, match="expected other statistics than 'layer' for two outputs"):
+        run(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 IMAGES = [Sequence(("digits",)), Split("digits", tasks=2), Stream("digits", parts=2)]

@@ -217,6 +217,15 @@ def test_a_batch_of_one_sample_is_refused_in_training(statistics):
     assert norm(statistics)(normal(1, 5, 2, 1)).shape == (1, 5, 2, 1)
 
 
+@pytest.mark.parametrize("values", [1, 2])
+def test_layer_norm_of_one_or_two_values_is_refused_because_nothing_is_left_of_them(values):
+    message = f"expected at least 3 values per sample under layer norm, got {values}: .*FixedScale"
+    with pytest.raises(ValueError, match=message):
+        norm("layer", values)(normal(4, values))
+    assert norm("layer", values)(normal(4, values, 2, 2)).shape == (4, values, 2, 2)
+    assert norm("layer", 3)(normal(4, 3)).shape == (4, 3)
+
+
 def test_one_sample_is_enough_where_no_batch_is_needed():
     assert norm("layer")(normal(1, 5)).shape == (1, 5)
     assert norm("running").eval()(normal(1, 5)).shape == (1, 5)

@@ -29,6 +29,7 @@ from metaplastic.nn import (
     BinaryMLP,
     RealConvNet,
     RealMLP,
+    Statistics,
     mnist_usps_blocks,
 )
 from metaplastic.optim import (
@@ -111,9 +112,17 @@ def build_network(config: Config, scenario: Scenario) -> torch.nn.Module:
 
     Returns:
         The network, on the CPU; for methods in closed form the classifier, which draws nothing.
+
+    Raises:
+        ValueError: For two outputs behind layer norm.
     """
     if config.method.closed_form:
         return _closed_form(config.method, scenario)
+    if config.norm.statistics is Statistics.LAYER and scenario.classes == 2:
+        raise ValueError(
+            "expected other statistics than 'layer' for two outputs, got them: of two numbers layer norm leaves which "
+            "is larger, and no gradient; use --statistics recalibrated or running, or more outputs"
+        )
     network = _drawn_network(config, scenario)
     for parameter in network.parameters():
         if config.network.frozen and is_hidden_weight(parameter):

@@ -157,10 +157,15 @@ class Normalization(nn.Module):
             Same shape as `x`.
 
         Raises:
-            ValueError: For a batch with one value per feature where its own statistics are needed, and where
-                recalibrated statistics are needed but were never taken.
+            ValueError: For a batch with one value per feature where its own statistics are needed, for samples of one
+                or two values under layer norm, and where recalibrated statistics are needed but were never taken.
         """
         if self.policy.statistics is Statistics.LAYER:
+            if (values := x.shape[1:].numel() // self.groups) < 3:
+                raise ValueError(
+                    f"expected at least 3 values per sample under layer norm, got {values}: of two numbers it leaves "
+                    "which is larger, +1 and -1, and no gradient; use other statistics, or FixedScale for two outputs"
+                )
             return functional.group_norm(x, self.groups, self.gain, self.offset, self.policy.eps)
         if self.collecting:
             self._collect(x)
