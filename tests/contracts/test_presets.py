@@ -1,10 +1,11 @@
 """What every preset must do: build, round-trip, and end at a quick size on data that are always here."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from metaplastic.experiments import PRESETS, Record, description, from_json, preset, run, to_json
+from metaplastic.experiments import PRESETS, Record, description, explanation, from_json, preset, run, to_json
 from metaplastic.experiments.config import Running
 from metaplastic.experiments.scenario_config import Permuted, Sequence, Split, Stream
 
@@ -40,8 +41,13 @@ def test_a_preset_builds_and_round_trips(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_says_what_it_shows_and_how_to_run_it(name):
     assert description(name).endswith(".")
-    assert f"metaplastic run {name}" in PRESETS[name].__doc__
-    assert "Claim:" in PRESETS[name].__doc__ or "Claim (" in PRESETS[name].__doc__
+    _, *said = explanation(name).split("\n\n")
+    assert [text.split()[0].rstrip(":") for text in said] == ["Claim", "Expected", "Command"]
+    _, expected, command = said
+    assert re.search(r"\d", expected)
+    assert "`results/" in expected
+    assert command.startswith(f"Command: `metaplastic run {name}`")
+    assert re.search(r"(second|minute)s?.* core", command)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -117,7 +117,8 @@ def test_a_study_says_what_it_shows_and_how_to_run_it(name):
     assert re.search(r"\d", expected)
     assert "`results/" in expected
     assert command.startswith(f"Command: `metaplastic run {name} --size laptop|paper")
-    assert re.search(r"second|minute|hour", command)
+    assert re.search(r"(second|minute|hour)s?.* core", command)
+    assert re.search(r"paper's size|both sizes", command)
 
 
 @pytest.mark.parametrize("name", STUDIES)

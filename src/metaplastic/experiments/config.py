@@ -180,7 +180,10 @@ class Unit(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Running:
-    """How the run is carried out and tested; what is learned does not depend on it, apart from the last bits.
+    """How the run is carried out and tested; what is learned does not depend on it, apart from rounding.
+
+    Rounding is of last bits, and with gradients in bfloat16 to their first eight; either takes trainings equally far
+    apart in thousands of steps, and paired tests do not tell their accuracies apart (`results/engine-equivalence`).
 
     Args:
         evaluate_epochs: Test after every so many epochs, and always at the end of a task; 0 for task ends only.

@@ -12,8 +12,10 @@ def permuted_digits() -> Config:
     gain nor offset here, so that nothing is trained but synapses. m was not chosen on the permutations of the records;
     20 does better on others (`results/demo-tuning`).
 
-    Command: `metaplastic run permuted-digits`, and with `--metaplasticity 0` the plain network. Some seconds on one
-    core. What came out is in `results/demo`.
+    Expected: an average of 71 %, and of 41 % without metaplasticity (`results/demo`).
+
+    Command: `metaplastic run permuted-digits`, and with `--metaplasticity 0` the plain network; some seconds on one
+    core.
     """
     return Config(
         name="permuted-digits",

@@ -19,8 +19,9 @@ def figure_2(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop averages of 31, 39, 71 and 88 % in panels a to d (`results/fig2`); at the paper's size d ended
     at 42 % with our one seed (`results/fig2-paper`), see "Why wide networks forget" in `REPRODUCTION.md`.
 
-    Command: `metaplastic run fig2 --size laptop|paper --seeds 5`, one panel by `--panels d`; on a laptop five seeds of
-    a panel took 10 to 16 minutes on one core, at the paper's size one seed of d two and a half hours on two.
+    Command: `metaplastic run fig2 --size laptop|paper --seeds 5`, one panel by `--panels d`; on a laptop two to
+    three minutes a run on one core, 50 for five seeds of all panels. At the paper's size one seed of d took two and a
+    half hours on two cores, with other work beside it; some 90 minutes a panel and seed without (estimated).
     """
     strengths = sized(size, laptop=LAPTOP_M, paper=M)
     panels = {name: TrainingPanel(permuted_mnist(size, m)) for name, m in zip("abcd", strengths, strict=True)}
@@ -37,8 +38,8 @@ def figure_2f(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop averages of 42, 44, 52 and 55 % for m = 0, 1, 2, 3, where binary weights give 31 to 88 %
     (`results/fig2f`).
 
-    Command: `metaplastic run fig2f --size laptop|paper --seeds 5`; on a laptop 150 seconds a run on one core, five
-    seeds of all panels 50 minutes.
+    Command: `metaplastic run fig2f --size laptop|paper --seeds 5`; on a laptop 150 seconds a run on one core, 50
+    minutes for five seeds of all panels. At the paper's size some three hours a run on two cores (estimated).
     """
     panels = {}
     for m in sized(size, laptop=LAPTOP_M, paper=M):

@@ -40,7 +40,8 @@ def figure_4ab_reversed(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop Fashion-MNIST and MNIST at the end 15 and 97 % with m = 0, 15 and 98 % with 1.5, 86 and 93 %
     with 7, and 82 and 82 % with 9 and nothing told; m was chosen for the other order (`results/fig4ab-reversed`).
 
-    Command: `metaplastic run fig4ab-reversed --size laptop|paper --seeds 5`; one to two minutes a run on a laptop.
+    Command: `metaplastic run fig4ab-reversed --size laptop|paper --seeds 5`; one to two minutes a run on a laptop, on
+    one core, at the paper's size some forty (estimated).
     """
     return Study("fig4ab-reversed", size, _panels(size, ("fashion-mnist", "mnist")))
 
@@ -144,7 +145,8 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
     Expected: at the paper's size by a third party 18 and 77 % of the two halves with m = 0, 87 and 75 % with 1.3; on a
     laptop 12 and 56 % with m = 0, 73 and 50 % with 24, streaming LDA 69 and 54 % (`results/fig4ef`).
 
-    Command: `metaplastic run fig4ef --size laptop|paper --seeds 5`; on a laptop half a minute a run on one core.
+    Command: `metaplastic run fig4ef --size laptop|paper --seeds 5`; on a laptop half a minute a run on one core, at the
+    paper's size some ten minutes (estimated).
     """
     features = sized(
         size,
@@ -182,7 +184,8 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop 0 and 79 % of the two halves with m = 0, 41 and 36 % with 48, streaming LDA 58 and 66 %
     (`results/fig4gh`).
 
-    Command: `metaplastic run fig4gh --size laptop|paper --seeds 5`; on a laptop half a minute a run on one core.
+    Command: `metaplastic run fig4gh --size laptop|paper --seeds 5`; on a laptop half a minute a run on one core, at the
+    paper's size, half a million steps, some three hours (estimated).
     """
     plain = Config(
         name="fig4gh",

@@ -20,8 +20,8 @@ def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
 
     Expected: 84 % plain, 88 % metaplastic, 87 % all at once (`results/fig5-fashion`).
 
-    Command: `metaplastic run fig5-fashion --size laptop|paper --seeds 5`; two minutes a run on one core, ten for
-    five at once.
+    Command: `metaplastic run fig5-fashion --size laptop|paper --seeds 5`; both sizes take two minutes a run on one
+    core, ten for five at once.
     """
     panels = {}
     for name, parts, m in (("plain", 60, 0.0), ("metaplastic", 60, 2.5), ("whole", 1, 0.0)):
@@ -52,7 +52,7 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop 52 % plain, 53 % metaplastic, 56 % all at once (`results/fig5-cifar`).
 
     Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop four to nine minutes a run on one
-    core, at the paper's size some days a panel and seed (estimated).
+    core, an hour and a half for five seeds of all panels, at the paper's size some days a panel and seed (estimated).
     """
     small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)
     full = Network(Family.BINARY_CIFAR, hidden=(2048, 2048), dropout=0.5, distribution=Distribution.XAVIER)

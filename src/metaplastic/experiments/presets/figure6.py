@@ -18,7 +18,7 @@ def figure_6ab(size: Size = Size.LAPTOP) -> Study:
     500-D 361 components drift, 346 of the 381 whose optimum lies outside and 15 of the others, and switching one costs
     what its drift predicts to 4 % (`results/fig6ab`).
 
-    Command: `metaplastic run fig6ab --size laptop|paper`; a second.
+    Command: `metaplastic run fig6ab --size laptop|paper`; a second on one core at both sizes.
     """
     return Study("fig6ab", size, {"a": QuadraticPanel(2), "b": QuadraticPanel(500)})
 
@@ -36,7 +36,7 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
     (`results/fig6ce`).
 
     Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop two minutes to train five seeds at once
-    on one core, and some more to probe them.
+    on one core, and some more to probe them, at the paper's size some eight hours a seed (estimated).
     """
     return Study("fig6ce", size, {"cde": _switching(size, 1.35), "plain": _switching(size, 0.0)})
 

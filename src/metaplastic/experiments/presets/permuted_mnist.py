@@ -13,9 +13,10 @@ def permuted_mnist() -> Config:
     and the task is known at test; m was chosen on other permutations. Other than in the paper's runs, and in the study
     `fig2`, there is no weight decay, and Adam is not begun anew.
 
+    Expected: an average of 89 %, 41 % without metaplasticity, and 84 % of the control (`results/permuted-mnist`).
+
     Command: `metaplastic run permuted-mnist`, with `--metaplasticity 0` the plain network, and with `--frozen` a
-    control that trains its gains and offsets only. 13 to 23 minutes on one core before there was native code. What came
-    out is in `results/permuted-mnist`.
+    control that trains its gains and offsets only; five minutes on one core, 13 to 23 before there was native code.
     """
     return Config(
         name="permuted-mnist",
@@ -33,8 +34,9 @@ def permuted_mnist_unannounced() -> Config:
     Claim: none of success. Layer norm without gain and offset needs no task state, so nothing has to be told; the early
     tasks are kept, and the network turns rigid: the last tasks are hardly learned. m is not tuned.
 
-    Command: `metaplastic run permuted-mnist-unannounced`; as long as the other. What came out is in
-    `results/permuted-mnist-unannounced`.
+    Expected: an average of 60 % (`results/permuted-mnist-unannounced`).
+
+    Command: `metaplastic run permuted-mnist-unannounced`; five minutes on one core.
     """
     return Config(
         name="permuted-mnist-unannounced",

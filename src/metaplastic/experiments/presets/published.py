@@ -1,10 +1,4 @@
-"""What the paper's runs have in common, how the sizes of a study differ, and where they leave the authors' code.
-
-Deviations, of every study unless it says otherwise: statistics of batch norm are exact (`recalibrated`; the authors
-have running averages in v1.0.0, those of the test batch later), gains start at 1 (theirs, by the version of PyTorch, in
-U(0, 1)), the sign of 0 is +1, theirs 0, and batches of an epoch differ by at most one sample. The study `width` runs
-the other statistics and gains beside these.
-"""
+"""What the paper's runs have in common, how the sizes of a study differ, and where they leave the authors' code."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -24,8 +18,26 @@ LAPTOP_M = (0.0, 1.0, 2.0, 3.0)
 """Their counterparts with five epochs per task in place of 40: consolidation is paced by lr m times the steps."""
 
 
+DEVIATIONS = (
+    "statistics of batch norm are exact where theirs are running averages (v1.0.0) or those of the test batch (later); "
+    "gains start at 1, theirs in U(0, 1) with the paper's version of PyTorch; the sign of 0 is +1, theirs 0; batches "
+    "of an epoch differ by at most one sample; pixels are k/256, theirs k/255; gradients of binary weights are kept in "
+    "bfloat16 where the processor multiplies it, theirs in float32 (`--precision exact` of a panel's run)"
+)
+"""Where every study that says *those of all studies* leaves the authors' code; `width` runs other statistics too."""
+
+
 def sized(size: Size, *, laptop: Value, paper: Value) -> Value:
-    """Choose a value by size."""
+    """Choose a value by size.
+
+    Args:
+        size: How large the runs are.
+        laptop: The value on a laptop.
+        paper: The value at the paper's size.
+
+    Returns:
+        One of them.
+    """
     return paper if size is Size.PAPER else laptop
 
 
@@ -33,6 +45,15 @@ def permuted_mnist(size: Size, m: float, *, tasks: int = 6, decay: float = 1e-7)
     """Permuted MNIST with the authors' settings: normalisation kept per task, Adam begun anew at every task.
 
     At the paper's size 784-4096-4096-10 with 40 epochs per task, on a laptop 784-512-512-10 with five.
+
+    Args:
+        size: How large the run is.
+        m: Strength of metaplasticity, in 1/hidden weight.
+        tasks: Number of permutations.
+        decay: Weight decay, within the gradient.
+
+    Returns:
+        The configuration.
     """
     return Config(
         name="permuted-mnist",
@@ -49,6 +70,14 @@ def two_data_sets(size: Size, m: float, data: tuple[str, str] = ("mnist", "fashi
     """One data set of 28 x 28 images, then another, behind ten shared outputs, with the authors' settings.
 
     At the paper's size 784-4096-4096-10 with 50 epochs per task, on a laptop 784-1024-1024-10 with five.
+
+    Args:
+        size: How large the run is.
+        m: Strength of metaplasticity, in 1/hidden weight.
+        data: Names of the data sets, in the order in which they are learned.
+
+    Returns:
+        The configuration.
     """
     return Config(
         name="mnist-fashion",
@@ -62,7 +91,14 @@ def two_data_sets(size: Size, m: float, data: tuple[str, str] = ("mnist", "fashi
 
 
 def interleaved(config: Config) -> Config:
-    """All tasks at once, with one normalisation state for all and nothing to reset."""
+    """Learn all tasks at once, with one normalisation state for all and nothing to reset.
+
+    Args:
+        config: What learns them in sequence.
+
+    Returns:
+        The configuration.
+    """
     return replace(
         config,
         method=Method.JOINT,
@@ -72,7 +108,14 @@ def interleaved(config: Config) -> Config:
 
 
 def unannounced(config: Config) -> Config:
-    """The same with layer norm without gain and offset, and nothing told in training or at test."""
+    """Learn the same with layer norm without gain and offset, and nothing told in training or at test.
+
+    Args:
+        config: What is told boundaries and tasks.
+
+    Returns:
+        The configuration.
+    """
     return replace(
         config,
         scenario=replace(config.scenario, boundaries=False, task_at_test=False),  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from metaplastic.experiments.presets import (
     table1,
     verification,
 )
+from metaplastic.experiments.presets.published import DEVIATIONS
 from metaplastic.experiments.study import Size, Study
 
 PRESETS: dict[str, Callable[[], Config]] = {
@@ -130,17 +131,22 @@ def claim(name: str) -> str:
 def explanation(name: str) -> str:
     """Say all that is said of a preset or a study: what it shows, its claim, what to expect, and how to run it.
 
+    Where it counts deviations of all studies among its own, these are said too.
+
     Args:
         name: Name of a preset or a study.
 
     Returns:
-        Its docstring, a line for each paragraph and a blank one between them.
+        The paragraphs of its docstring, a line for each and a blank one between them.
 
     Example:
         >>> explanation("fig6ab").splitlines()[-1][:35]
         'Command: `metaplastic run fig6ab --'
     """
-    return "\n\n".join(_paragraphs(name))
+    paragraphs = _paragraphs(name)
+    if any("those of all studies" in text for text in paragraphs):
+        paragraphs.insert(-2, f"Deviations of all studies: {DEVIATIONS}.")
+    return "\n\n".join(paragraphs)
 
 
 def _paragraphs(name: str) -> list[str]:

@@ -12,6 +12,8 @@ def split_mnist() -> Config:
     where it is class-incremental (`--increment class`). Layer norm, which needs no statistics, cannot stand behind two
     outputs.
 
+    Expected: EXPECTED (`results/split-mnist`).
+
     Command: `metaplastic run split-mnist`, with `--increment task|domain|class`; half a minute on one core.
     """
     return Config(

@@ -28,7 +28,8 @@ def supplement(size: Size = Size.LAPTOP) -> Study:
     with m = 0, 88 with m by layer, 81 with the rate divided and 69 so with m = 0 (`results/supplement`).
 
     Command: `metaplastic run supplement --size laptop|paper --seeds 5`; on a laptop a minute a run on one core, five
-    with beakers; at the paper's size some 90 minutes a run on two, more with beakers (estimated).
+    with beakers, an hour and a half for five seeds of all panels; at the paper's size some 90 minutes a run on two,
+    more with beakers (estimated).
     """
     m = sized(size, laptop=3.0, paper=1.35)
     plain, metaplastic = permuted_mnist(size, 0.0), permuted_mnist(size, m)

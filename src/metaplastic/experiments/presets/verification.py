@@ -17,12 +17,13 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     """The baselines on tasks of MNIST with real weights or none, against published numbers.
 
     Claim: none of ours; EWC, online EWC and SI must give what van de Ven and Tolias 2018 (arXiv 1809.10635, domain
-    incremental) print: fine-tuning 78.5, EWC 94.3, online EWC 94.4, SI 95.3, joint 97.6 %. As there: MNIST padded to
-    32 x 32, 2 x 1000 ReLU with biases, Adam at 1e-4, batches of 128, ten tasks, Fisher information of predicted labels
-    of all samples. Their strengths were chosen on the benchmark and are not known to us. Lambda is 1,000 here, as good
-    as 300 on six tasks of another seed (`results/real-check-tuning`); c is 10, a later default of their code.
-    Other than there: 11 epochs are 5,159 steps in place of 5,000; biases begin at 0; SI's path integral is kept above
-    0. The laptop's size is the paper's: with four epochs fine-tuning forgets too little, and EWC too much.
+    incremental) print: fine-tuning 78.5, EWC 94.3, online EWC 94.4, SI 95.3, joint 97.6 %. As there: MNIST padded to 32
+    x 32, 2 x 1000 ReLU with biases, Adam at 1e-4, batches of 128, ten tasks, Fisher information of predicted labels of
+    all samples. Their strengths were chosen on the benchmark and are not known to us. Lambda is 1,000 here, as good as
+    300 on six tasks of another seed (`results/real-check-tuning`); c is 10, a later default of their code. Other than
+    there: pixels are k/256, theirs k/255; 11 epochs are 5,159 steps in place of 5,000; biases begin at 0; SI's path
+    integral is kept above 0. The laptop's size is the paper's: with four epochs fine-tuning forgets too little, and EWC
+    too much.
 
     Streaming LDA must give 87.3 % on five pairs of digits, class-incremental (van de Ven et al. 2021, generative
     classifiers, table 2); beside it nearest class means, of which we know no published number.
@@ -30,7 +31,8 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     Expected: within 1.5 points of what is printed; with two seeds EWC, online EWC and SI came within half a
     point (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
 
-    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; 18 to 26 minutes a run on one core.
+    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; both sizes take 18 to 36 minutes a
+    run on one core.
     """
     pairs = Split("mnist", tasks=5, increment=Increment.CLASS)
     plain = Config(
