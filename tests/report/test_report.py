@@ -14,7 +14,16 @@ from metaplastic.evaluation import summary
 from metaplastic.experiments import Record, run
 from metaplastic.nn import NormPolicy, Statistics
 from metaplastic.optim import TanhSquared
-from metaplastic.report import accuracy_curves, compare, consolidation_curves, final_bars, groups, markdown, report
+from metaplastic.report import (
+    accuracy_curves,
+    compare,
+    compare_each,
+    consolidation_curves,
+    final_bars,
+    groups,
+    markdown,
+    report,
+)
 from metaplastic.report.table import rows
 
 from .conftest import small
@@ -126,6 +135,36 @@ def test_runs_of_a_study_are_called_by_their_panels_where_what_differs_is_long(r
     assert [group.label for group in compare([tmp_path]).groups] == ["strong", "weak"]
     # Beside a run from elsewhere, what differs is said as ever.
     assert [group.label for group in compare([tmp_path, runs / "joint"]).groups] == ["m = 80", "m = 0", "joint, m = 0"]
+
+
+def test_panels_that_were_claimed_and_not_begun_are_left_out(studies, tmp_path):
+    folder = shutil.copytree(studies / "fig6ce", tmp_path / "fig6ce")
+    (folder / "plain").mkdir()
+    shutil.copy(folder / "cde" / "panel.json", folder / "plain")
+    (whole,) = compare_each([studies / "fig6ce"])
+    (left,) = compare_each([folder])
+    assert [len(group.runs) for group in left.groups] == [len(group.runs) for group in whole.groups]
+
+
+def test_a_study_of_which_nothing_was_carried_out_is_refused(studies, tmp_path):
+    shutil.copy(studies / "fig6ce" / "study.json", tmp_path)
+    (tmp_path / "plain").mkdir()
+    shutil.copy(studies / "fig6ce" / "cde" / "panel.json", tmp_path / "plain")
+    message = r"expected a panel that was carried out in the study at .*, got none; run it by 'metaplastic run STUDY"
+    with pytest.raises(ValueError, match=message):
+        compare_each([tmp_path])
+
+
+def test_a_study_of_quadratic_tasks_has_no_runs_to_compare(studies):
+    assert compare_each([studies / "fig6ab"]) == []
+
+
+def test_a_study_is_reported_into_its_own_folder(studies, said, tmp_path):
+    folder = shutil.copytree(studies / "fig2", tmp_path / "fig2")
+    for _ in range(2):
+        status, out, err = said("report", folder, "--out", folder / "pictures")
+        assert (status, err) == (0, "")
+        assert str(folder / "pictures" / "report.html") in out
 
 
 def test_curves_leave_out_runs_that_were_not_tested_on_the_way(runs, tmp_path):

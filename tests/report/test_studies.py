@@ -210,6 +210,15 @@ def test_a_panel_of_another_definition_is_shown_last_with_a_caution(copy):
     assert "z: m = 3: this version of the study has no such panel" in fig2.cautions()
 
 
+def test_folders_that_are_no_panel_and_hold_no_record_are_passed_over(copy):
+    folder = copy("fig2")
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "report.html").write_text("<html></html>")
+    (fig2,) = read_studies([folder])
+    assert [panel.name for panel in fig2.panels] == ["a", "b", "c", "d"]
+    assert fig2.missing == ()
+
+
 def test_time_of_networks_trained_at_once_is_counted_once(studies):
     (fig2,) = read_studies([studies / "fig2"])
     seconds = 0.0

@@ -106,10 +106,19 @@ def find_records(folder: Path) -> list[Record]:
         folder: That of a record, of records, of a study or of a sweep.
 
     Returns:
-        The record in it, or those in the folders that it holds, and in theirs if it is a study's or a sweep's.
+        The record in it, or those in the folders that it holds, and in theirs if it is a study's or a sweep's; none
+        for a study of which quadratic tasks alone were carried out.
+
+    Raises:
+        ValueError: When nothing was carried out in it.
     """
     if (folder / "study.json").exists():
-        panels = sorted(child for child in folder.iterdir() if child.is_dir())
+        panels = sorted(child for child in folder.iterdir() if holds_records(child))
+        if not panels:
+            raise ValueError(
+                f"expected a panel that was carried out in the study at {folder}, got none; run it by 'metaplastic run "
+                f"STUDY --out {folder}'"
+            )
         trained = [panel for panel in panels if not (panel / "quadratic.json").exists()]
         return [record for panel in trained for record in find_records(panel)]
     if (folder / "sweep.json").exists():
@@ -117,6 +126,18 @@ def find_records(folder: Path) -> list[Record]:
     inner = [] if (folder / "config.json").exists() or not folder.is_dir() else list(folder.iterdir())
     records = [Record(child) for child in inner if (child / "config.json").exists()]
     return sorted(records, key=_reading_order) if records else [Record(folder)]
+
+
+def holds_records(folder: Path) -> bool:
+    """Say whether there is a record in a folder of a study: pictures hold none, nor do panels that were not begun.
+
+    Args:
+        folder: A folder in that of a study.
+
+    Returns:
+        Whether it is or holds a record of a run, or holds a quadratic task.
+    """
+    return any(any(folder.glob(name)) for name in ("config.json", "*/config.json", "quadratic.json"))
 
 
 def _reading_order(record: Record) -> tuple[object, ...]:

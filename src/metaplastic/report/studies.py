@@ -14,7 +14,7 @@ from metaplastic.report.commands import in_a_row
 from metaplastic.report.groups import ENOUGH_SEEDS, Comparison, Group
 from metaplastic.report.labels import compared, labels
 from metaplastic.report.origins import Origin, read_origins, require_one_kind, version_cautions
-from metaplastic.report.run_records import Run, read_run
+from metaplastic.report.run_records import Run, holds_records, read_run
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def _require_told_apart(studies: Sequence[StudyRecord]) -> None:
 
 def _read(name: str, size: Size, folder: Path, label: str) -> StudyRecord:
     defined = study(name, size).panels
-    present = sorted(child.name for child in folder.iterdir() if child.is_dir())
+    present = sorted(child.name for child in folder.iterdir() if holds_records(child))
     panels = [_read_panel(folder / panel) for panel in [*defined, *(one for one in present if one not in defined)]]
     panels = [replace(panel, cautions=(*panel.cautions, *_changes(panel, defined))) for panel in panels]
     return StudyRecord(name, size, folder, tuple(_told_apart(panels)), tuple(read_origins(folder)), label)
