@@ -17,7 +17,7 @@ from metaplastic.report import (
     stream_curves,
     width_lines,
 )
-from metaplastic.report.paired import paired_rows
+from metaplastic.report.paired import paired_notes, paired_rows
 from metaplastic.report.seed_means import mean_bins
 from metaplastic.report.trends import by_width
 
@@ -129,3 +129,26 @@ def test_methods_are_tested_against_one_of_them_over_common_seeds(studies):
 def test_without_the_reference_nothing_is_tested(studies):
     header, *body = paired_rows(comparison(studies, "table1"), "si")
     assert {row[header.index("p")] for row in body} == {"-"}
+
+
+def with_seeds(group, seeds):
+    """The first run of a group as if it had been run with so many seeds."""
+    return replace(group, runs=tuple(replace(group.first, config=replace(group.first.config, seed=n)) for n in seeds))
+
+
+def test_beyond_the_most_pairs_of_the_test_the_difference_stands_without_p(studies):
+    found = comparison(studies, "table1")
+    few, many = (replace(found, groups=tuple(with_seeds(one, range(n)) for one in found.groups)) for n in (20, 21))
+    for seeds, one in ((20, few), (21, many)):
+        header, *body = paired_rows(one, "ewc")
+        cells = dict(zip(header, next(row for row in body if row[0] == "joint"), strict=True))
+        joint, ewc = (next(group for group in one.groups if group.label == label) for label in ("joint", "ewc"))
+        difference = 100 * (joint.first.final.mean() - ewc.first.final.mean())
+        assert (cells["minus ewc"], cells["common seeds"]) == (f"{difference:+.1f}", str(seeds))
+        assert (cells["p"] == "-") == (seeds > 20)
+    assert paired_notes(few, "ewc") == paired_notes(found, "ewc")
+    (*notes, last) = paired_notes(many, "ewc")
+    assert notes == list(paired_notes(few, "ewc"))
+    assert last == (
+        "p is not computed over more than 20 common seeds, whose sign flips are too many: plain; metaplastic; joint."
+    )

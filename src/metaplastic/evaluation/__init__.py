@@ -18,7 +18,7 @@ from metaplastic.evaluation.hidden_weights import (
 )
 from metaplastic.evaluation.interval import mean_interval, student_quantile
 from metaplastic.evaluation.memory import Memory, training_memory
-from metaplastic.evaluation.paired_test import PairedTest, paired_permutation_test
+from metaplastic.evaluation.paired_test import MOST_PAIRS, PairedTest, paired_permutation_test
 from metaplastic.evaluation.published_quadratics import high_dimensional_quadratic, two_dimensional_quadratic
 from metaplastic.evaluation.quadratic import (
     Descent,
@@ -40,6 +40,7 @@ from metaplastic.evaluation.sign_switch import (
 )
 
 __all__ = [
+    "MOST_PAIRS",
     "AccuracyMatrix",
     "Descent",
     "LayerDivergence",

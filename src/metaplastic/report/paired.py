@@ -2,16 +2,15 @@
 
 import numpy as np
 
-from metaplastic.evaluation import paired_permutation_test, summary
+from metaplastic.evaluation import MOST_PAIRS, paired_permutation_test, summary
 from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.table import NOTHING
 
-PAIRED_NOTES = (
+_NOTES = (
     "Average accuracy over the tasks in %, mean and standard deviation between seeds; forgetting in percentage points.",
     "p: exact paired permutation test over common seeds, two-sided, all 2^n sign flips, not corrected for the number "
     "of methods. With n seeds no p is below 2 / 2^n: with 5 seeds 1/16 = 0.0625.",
 )
-"""What the rows hold, as sentences."""
 
 
 def paired_rows(comparison: Comparison, reference: str) -> list[list[str]]:
@@ -22,14 +21,38 @@ def paired_rows(comparison: Comparison, reference: str) -> list[list[str]]:
         reference: Label of the group that the others are tested against; without it nothing is tested.
 
     Returns:
-        A header, then a row per group; `-` where a number does not exist.
+        A header, then a row per group; `-` where a number does not exist, or p is not computed.
     """
-    other = next((group for group in comparison.groups if group.label == reference), None)
+    other = _labelled(comparison, reference)
     header = ["method", "seeds", "average", "sd", "forgetting", f"minus {reference}", "p", "common seeds"]
     return [
         header,
         *([group.label, str(len(group.runs)), *_spread(group), *_against(group, other)] for group in comparison.groups),
     ]
+
+
+def paired_notes(comparison: Comparison, reference: str) -> tuple[str, ...]:
+    """Say what the rows of `paired_rows` hold.
+
+    Args:
+        comparison: A group per method.
+        reference: Label of the group that the others are tested against.
+
+    Returns:
+        Sentences; the last says where p is not computed, if it is not somewhere.
+    """
+    other = _labelled(comparison, reference)
+    many = [
+        group.label
+        for group in comparison.groups
+        if other is not None and group is not other and len(_common(group, other)) > MOST_PAIRS
+    ]
+    untested = f"p is not computed over more than {MOST_PAIRS} common seeds, whose sign flips are too many"
+    return (*_NOTES, *([f"{untested}: {'; '.join(many)}."] if many else []))
+
+
+def _labelled(comparison: Comparison, label: str) -> Group | None:
+    return next((group for group in comparison.groups if group.label == label), None)
 
 
 def _spread(group: Group) -> list[str]:
@@ -46,12 +69,18 @@ def _spread(group: Group) -> list[str]:
 def _against(group: Group, other: Group | None) -> list[str]:
     if other is None or other is group:
         return [NOTHING] * 3
-    ours, theirs = _by_seed(group), _by_seed(other)
-    common = [seed for seed in ours if seed in theirs]
-    if not common:
+    pairs = _common(group, other)
+    if not pairs:
         return [NOTHING, NOTHING, "0"]
-    found = paired_permutation_test([ours[seed] for seed in common], [theirs[seed] for seed in common])
-    return [f"{100 * found.difference:+.1f}", f"{found.p_value:.4g}", str(len(common))]
+    difference = np.mean([ours - theirs for ours, theirs in pairs])
+    p = f"{paired_permutation_test(*zip(*pairs, strict=True)).p_value:.4g}" if len(pairs) <= MOST_PAIRS else NOTHING
+    return [f"{100 * difference:+.1f}", p, str(len(pairs))]
+
+
+def _common(group: Group, other: Group) -> list[tuple[float, float]]:
+    """Average accuracies in [0, 1] of the seeds that both have, in pairs."""
+    ours, theirs = _by_seed(group), _by_seed(other)
+    return [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
 
 
 def _by_seed(group: Group) -> dict[int, float]:

@@ -13,7 +13,7 @@ from metaplastic.report.page_figure import (
     shown_stages,
     with_settings,
 )
-from metaplastic.report.paired import PAIRED_NOTES, paired_rows
+from metaplastic.report.paired import paired_notes, paired_rows
 from metaplastic.report.studies import StudyRecord
 from metaplastic.report.table import missing, rows, told
 from metaplastic.report.trends import stream_curves
@@ -125,7 +125,7 @@ def method_figures(study: StudyRecord) -> list[PageFigure]:
             f"Bars of test accuracy after the last task, one colour per method. {ends(comparison)}",
             final_bars(comparison),
             with_settings(paired_rows(comparison, "ewc"), {panel.title: panel.differs for panel in study.panels}),
-            (*PAIRED_NOTES, *told(comparison), *missing(comparison), *_silent(comparison)),
+            (*paired_notes(comparison, "ewc"), *told(comparison), *missing(comparison), *_silent(comparison)),
         )
         figures += [table, *_curves(comparison, end)]
     return figures

@@ -15,7 +15,7 @@ from metaplastic.report.memory import memory_figure
 from metaplastic.report.origins import Origin, read_origin, require_one_kind, said_commit, time_spent
 from metaplastic.report.page import Section, Table, each, page
 from metaplastic.report.page_figure import PageFigure, ends, shown
-from metaplastic.report.paired import PAIRED_NOTES, paired_rows
+from metaplastic.report.paired import paired_notes, paired_rows
 from metaplastic.report.paper_tasks import stage_rows
 from metaplastic.report.synapses import CONSOLIDATION, FLIP_RATE, synapse_figure
 from metaplastic.report.table import missing, rows, short_names, told
@@ -148,7 +148,7 @@ def _final(comparison: Comparison, against: str | None) -> PageFigure:
         f"Bars of test accuracy after the last stage. {ends(comparison)}",
         final_bars(comparison),
         final_table(comparison, reference),
-        (*PAIRED_NOTES, *missing(comparison)),
+        (*paired_notes(comparison, reference), *missing(comparison)),
     )
 
 
