@@ -22,6 +22,7 @@ from metaplastic.report import (
     final_bars,
     groups,
     markdown,
+    paper_report,
     report,
 )
 from metaplastic.report.table import rows
@@ -106,6 +107,13 @@ def test_a_report_is_two_pictures_a_table_and_a_page(kind, request, tmp_path):
     assert [path.name for path in paths] == ["accuracy-curves.png", "final-accuracy.png", "report.md", "report.html"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[:2])
     assert paths[2].read_text().startswith("**")
+
+
+@pytest.mark.parametrize("make", [report, paper_report])
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_read(make, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"expected to write in .*file/out, got: .*; make room or choose another folder"):
+        make([tmp_path / "no-such-folder"], tmp_path / "file" / "out")
 
 
 def test_the_same_records_give_the_same_bytes(runs, tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from metaplastic.files import write_text
+from metaplastic.files import require_room, write_text
 from metaplastic.report.page_figure import shown
 from metaplastic.report.paper import paper_figures
 from metaplastic.report.paper_page import paper_page
@@ -27,7 +27,9 @@ def paper_report(
 
     Raises:
         ValueError: When the studies cannot be shown on one page; see `read_studies`. Nothing is written then.
+        OSError: When nothing can be written to `out`, before anything is read.
     """
+    require_room(out)
     studies = [(study, paper_figures(study)) for study in read_studies(folders)]
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []

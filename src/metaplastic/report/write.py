@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from metaplastic.files import write_text
+from metaplastic.files import require_room, write_text
 from metaplastic.report.figures import accuracy_curves, final_bars
 from metaplastic.report.groups import Comparison, compare, compare_each
 from metaplastic.report.runs_page import runs_page
@@ -31,7 +31,9 @@ def report(folders: Iterable[Path | str], out: Path, against: str | None = None)
     Raises:
         ValueError: When the folders hold no run with a complete task, a record is damaged, records were made by
             different versions of the package or of torch, or no group has the label. Nothing is written then.
+        OSError: When nothing can be written to `out`, before anything is read.
     """
+    require_room(out)
     given = list(folders)
     comparisons = compare_each(given) or [compare(given)]  # which says why there is none
     text, page = "\n".join(map(markdown, comparisons)), runs_page(comparisons, against)
