@@ -39,6 +39,7 @@ def test_list_names_every_preset(said):
         (["run", "permuted-digits", "--data", "mnits"], "unknown data set 'mnits'; did you mean 'mnist'"),
         (["report"], "expected the folder of a run, got none"),
         (["report", "nowhere"], "nowhere"),
+        (["report", "--paper", "nowhere", "--against", "ewc"], "expected --paper or --against, got both; leave one"),
         (["data"], "expected `metaplastic data list`, `metaplastic data fetch NAME...` or `metaplastic data features"),
         (["data", "features"], "run: metaplastic data features --help"),
         (["data", "fetch"], "expected the name of a data set, got none"),

@@ -76,7 +76,7 @@ class ReportOptions:
     """Folder for pictures, table and page."""
     against: str | None = None
     """Label of the group that the others are tested against on the page, as the page names it; by default the plain
-    network."""
+    network. Not with --paper."""
     paper: bool = False
     """Draw the figures of the paper, all on one page that needs no network; the folders are those of studies, or
     hold them, and LABEL=FOLDER where two are of one study and size."""
@@ -89,11 +89,16 @@ def report(words: list[str]) -> None:
         words: What follows the command.
 
     Raises:
-        ValueError: When no folder is given.
+        ValueError: When no folder is given, or a group to test against for the paper's page.
     """
     options = parse(ReportOptions, words, "report")
     if not options.folders:
         raise ValueError("expected the folder of a run, got none; give one or more, e.g. runs/*")
+    if options.paper and options.against is not None:
+        raise ValueError(
+            "expected --paper or --against, got both; leave one of them out, for the paper's page always tests against "
+            "EWC"
+        )
     if options.paper:
         from metaplastic.report import paper_report
 
