@@ -113,11 +113,6 @@ class StudyRecord:
         given = [f" --seeds {len(row)}" + (f" --seed {row[0]}" if row[0] else "") for row in rows] or [""]
         return "; ".join(f"{begin}{seeds}{panels}" for seeds in given)
 
-    @property
-    def seconds(self) -> float:
-        """Time spent in training and testing, as far as its records say; `time_spent` tells of how many they do."""
-        return sum(origin.seconds or 0.0 for origin in self.origins)
-
     def comparisons(self) -> list[Comparison]:
         """Put the panels that are trainings side by side.
 
