@@ -10,13 +10,24 @@ from metaplastic.evaluation import mean_interval
 from metaplastic.report.chance import chance
 from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
-from metaplastic.report.style import GROUP_COLOURS, INK, SOFT, Colour, look, percent_axis, task_colours
+from metaplastic.report.style import (
+    INK,
+    MANY_STAGES,
+    SOFT,
+    Colour,
+    capital,
+    draw_boundaries,
+    group_colour,
+    look,
+    percent_axis,
+    task_colours,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MANY_STAGES = 12  # from here on every boundary would be a grey wall
+_CHANCE: Any = {"color": SOFT, "linewidth": 0.9, "linestyle": (0, (4, 3))}  # how the line of chance looks
 
 
 class Band(enum.StrEnum):
@@ -55,10 +66,9 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
         handles: list[Any] = [
             Line2D([], [], color=colour, linewidth=2, label=test) for test, colour in zip(tests, colours, strict=True)
         ]
-        if level is not None:
-            handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
+        handles += _chance_handles(level)
         frame = Frame(len(groups), legend=Frame.legend_width([*tests, "test accuracy on"]))
-        title = f"{_capital(comparison.title)}: accuracy during training"
+        title = f"{capital(comparison.title)}: accuracy during training"
         foot = _footnote(comparison, "line", band) + without
         figure, panels = frame.open(title, _remark(comparison), foot)
         for panel, group in zip(panels, groups, strict=True):
@@ -109,14 +119,12 @@ def final_bars(comparison: Comparison) -> "Figure":
     places[-1] += 0.35 if len(tests) > 1 else 0.0
     level = _chance(comparison)
     with look():
-        from matplotlib.lines import Line2D
-
         labels = [wrapped(group.label) for group in groups]
         across = max(0.3 * (len(groups) + 1), 0.9)  # of the bars of a test, and of its name
         width = min(max(2.6, across * len(places)), 11.0)
         longest = [line for label in labels for line in label.split("\n")]
         frame = Frame(1, width=width, height=2.7, legend=Frame.legend_width([*longest, "chance"]), top=0.75)
-        title = f"{_capital(comparison.title)}: accuracy at the end"
+        title = f"{capital(comparison.title)}: accuracy at the end"
         figure, (panel,) = frame.open(title, _remark(comparison), _footnote(comparison, "bar"))
         handles: list[Any] = [
             _draw_bars(panel, group, index, places, len(groups)) for index, group in enumerate(groups)
@@ -125,7 +133,7 @@ def final_bars(comparison: Comparison) -> "Figure":
             handle.set_label(label)
         if level is not None:
             _draw_chance(panel, level)
-            handles.append(Line2D([], [], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), label="chance"))
+        handles += _chance_handles(level)
         names = [*tests, "mean over\nthe tasks"][: len(places)]
         panel.set_xticks(places, [wrapped(name, 12) for name in names])
         panel.tick_params(axis="x", length=0)
@@ -141,9 +149,7 @@ def _draw_group(panel: "Axes", group: Group, colours: list[Colour], level: float
     panel.set_title(wrapped(group.label, 36), pad=14)
     panel.set_xlabel("epochs" if len(group.first.matrix.trained_on[0]) == 1 else "epochs, each over all tasks")
     epochs, stages = group.first.config.epochs, group.first.stages
-    if 1 < stages <= _MANY_STAGES:
-        for boundary in range(1, stages):
-            panel.axvline(boundary * epochs, color=SOFT, linewidth=0.5, zorder=1)
+    draw_boundaries(panel, epochs, stages)
     if level is not None:
         _draw_chance(panel, level)
     points, accuracy = group.curves()
@@ -177,7 +183,7 @@ def reach(shares: np.ndarray, band: Band) -> tuple[np.ndarray, np.ndarray]:
 def _draw_strip(panel: "Axes", group: Group, colours: list[Colour]) -> None:
     """Show above the panel which task is learned when; all colours on top of each other when all are."""
     epochs = group.first.config.epochs
-    gap = 0.004 * epochs * group.first.stages if group.first.stages <= _MANY_STAGES else 0.0
+    gap = 0.004 * epochs * group.first.stages if group.first.stages <= MANY_STAGES else 0.0
     for stage, trained in enumerate(group.first.matrix.trained_on):
         for layer, test in enumerate(trained):
             low = 1.02 + 0.03 * layer / len(trained)
@@ -206,8 +212,7 @@ def _draw_bars(panel: "Axes", group: Group, index: int, places: np.ndarray, grou
     shares = np.column_stack([final, final.mean(axis=1)]) if len(places) > 1 else final
     width = 0.82 / max(groups, 3)
     x = places + (index - (groups - 1) / 2) * width
-    colour = GROUP_COLOURS[index % len(GROUP_COLOURS)]
-    bars = panel.bar(x, shares.mean(axis=0), width * 0.9, color=colour, linewidth=0)
+    bars = panel.bar(x, shares.mean(axis=0), width * 0.9, color=group_colour(index), linewidth=0)
     if len(shares) > 1:
         spread = shares.std(axis=0, ddof=1)
         panel.errorbar(x, shares.mean(axis=0), spread, fmt="none", ecolor=INK, elinewidth=1.0, capsize=2.5, zorder=4)
@@ -224,7 +229,14 @@ def _shifts(seeds: int, width: float) -> np.ndarray:
 
 
 def _draw_chance(panel: "Axes", level: float) -> None:
-    panel.axhline(100 * level, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
+    panel.axhline(100 * level, **_CHANCE, zorder=2)
+
+
+def _chance_handles(level: float | None) -> list[Any]:
+    """Name the line of chance in a legend, where there is one."""
+    from matplotlib.lines import Line2D
+
+    return [] if level is None else [Line2D([], [], **_CHANCE, label="chance")]
 
 
 def _chance(comparison: Comparison) -> float | None:
@@ -277,7 +289,3 @@ def wrapped(text: str, width: int = 26) -> str:
         Its lines.
     """
     return textwrap.fill(text, width)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

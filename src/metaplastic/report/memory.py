@@ -12,9 +12,9 @@ from metaplastic.report.figures import Band, over_seeds, wrapped
 from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.page_figure import PageFigure, mean_and_reach
-from metaplastic.report.style import GROUP_COLOURS, look, percent_axis
+from metaplastic.report.style import group_colour, group_marker, look, percent_axis
 from metaplastic.report.table import NOTHING
-from metaplastic.report.trends import MARKERS, averages
+from metaplastic.report.trends import averages
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,8 +112,8 @@ def _draw(comparison: Comparison, found: Mapping[str, Memory]) -> "Figure":
                     [found[group.label].total / 1e6],
                     [float(mean)],
                     [float(np.nan_to_num(half))],
-                    fmt=MARKERS[place % len(MARKERS)],
-                    color=GROUP_COLOURS[place % len(GROUP_COLOURS)],
+                    fmt=group_marker(place),
+                    color=group_colour(place),
                     markersize=6,
                     capsize=2.5,
                     label=wrapped(group.label),

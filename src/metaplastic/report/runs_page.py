@@ -17,6 +17,7 @@ from metaplastic.report.page import Section, Table, each, page
 from metaplastic.report.page_figure import PageFigure, ends, shown
 from metaplastic.report.paired import paired_notes, paired_rows
 from metaplastic.report.paper_tasks import stage_rows
+from metaplastic.report.style import capital
 from metaplastic.report.synapses import CONSOLIDATION, FLIP_RATE, synapse_figure
 from metaplastic.report.table import missing, rows, short_names, told
 
@@ -51,7 +52,7 @@ def runs_page(comparisons: Sequence[Comparison], against: str | None = None) -> 
     require_one_kind([read_origin(run.folder) for group in groups for run in group.runs])
     sections = [_section(*one, f"tests-{place}", against) for place, one in enumerate(shortened, 1)]
     runs = sum(len(group.runs) for group in groups)
-    title = each(_capital(comparison.title) for comparison in comparisons)
+    title = each(capital(comparison.title) for comparison in comparisons)
     return page(f"{title}: {runs} run{'s' if runs > 1 else ''}", _LEAD, sections)
 
 
@@ -181,7 +182,3 @@ def _is_plain(group: Group) -> bool:
     config = group.first.config
     plain = config.method is Method.FINETUNE and not config.network.frozen
     return plain and not any(config.optimizer.metaplasticity)
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

@@ -23,6 +23,11 @@ GROUP_COLOURS = (
 """Colours that tell groups apart, after Okabe and Ito, and two of Tol's kind where there are more groups; told apart
 from the colours of tasks, which are ordered."""
 
+_MARKERS = "osD^vPX"
+
+MANY_STAGES = 12
+"""Stages up to which boundaries between them are drawn; of more they would be a grey wall."""
+
 DPI = 150
 """Dots per inch of the files."""
 
@@ -67,6 +72,54 @@ def look() -> Iterator[Any]:
         yield matplotlib.rcParams
 
 
+def group_colour(place: int) -> str:
+    """Choose the colour of a group.
+
+    Args:
+        place: Its place among the groups, from 0.
+
+    Returns:
+        One of `GROUP_COLOURS`, which begin again where there are more groups.
+
+    Example:
+        >>> group_colour(1), group_colour(len(GROUP_COLOURS) + 1)
+        ('#0072b2', '#0072b2')
+    """
+    return GROUP_COLOURS[place % len(GROUP_COLOURS)]
+
+
+def group_marker(place: int) -> str:
+    """Choose the shape of a group's points, which tells it from others beside the colour.
+
+    Args:
+        place: Its place among the groups, from 0.
+
+    Returns:
+        A marker of matplotlib; they begin again where there are more groups.
+
+    Example:
+        >>> group_marker(0), group_marker(8)
+        ('o', 's')
+    """
+    return _MARKERS[place % len(_MARKERS)]
+
+
+def capital(text: str) -> str:
+    """Begin a text with a capital letter and leave the others as they are, as `str.capitalize` does not.
+
+    Args:
+        text: Words.
+
+    Returns:
+        The same words.
+
+    Example:
+        >>> capital("permuted MNIST"), capital("")
+        ('Permuted MNIST', '')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def task_colours(tasks: int) -> list[Colour]:
     """Choose one colour per task, in a perceptual order from the first to the last.
 
@@ -107,6 +160,18 @@ def percent_axis(axes: "Axes") -> None:
     axes.set_yticks(range(0, 101, 20))
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def draw_boundaries(axes: "Axes", epochs: int, stages: int) -> None:
+    """Draw a thin upright line between any two stages, unless there are too many of them.
+
+    Args:
+        axes: Axes along the epochs of the whole sequence.
+        epochs: Epochs of a stage.
+        stages: Number of stages.
+    """
+    for boundary in range(1, stages) if stages <= MANY_STAGES else ():
+        axes.axvline(boundary * epochs, color=SOFT, linewidth=0.5, zorder=1)
 
 
 def write_png(figure: Any, path: Path) -> None:

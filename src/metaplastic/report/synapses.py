@@ -13,8 +13,7 @@ from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.page_figure import PageFigure, mean_and_reach, shown_stages
 from metaplastic.report.run_records import Run
-from metaplastic.report.style import FAINT, GROUP_COLOURS, look
-from metaplastic.report.trends import MARKERS
+from metaplastic.report.style import FAINT, group_colour, group_marker, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,10 +141,10 @@ def _draw(comparison: Comparison, measure: Measure, found: Mapping[str, Layers])
 
 
 def _line(panel: "Axes", shares: np.ndarray, place: int) -> Any:
-    at, colour = np.arange(1, shares.shape[1] + 1), GROUP_COLOURS[place % len(GROUP_COLOURS)]
+    at, colour = np.arange(1, shares.shape[1] + 1), group_colour(place)
     if len(shares) > 1:
         panel.fill_between(at, *reach(shares, Band.INTERVAL), color=colour, alpha=0.2, linewidth=0)
-    marker = MARKERS[place % len(MARKERS)] if len(at) <= 20 else ""
+    marker = group_marker(place) if len(at) <= 20 else ""
     (line,) = panel.plot(
         at, shares.mean(axis=0), f"{marker}-", color=colour, linewidth=1.5, markersize=4, clip_on=False, zorder=3
     )

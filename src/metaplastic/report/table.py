@@ -10,6 +10,7 @@ from rich.text import Text
 
 from metaplastic.evaluation import Metric, summary
 from metaplastic.report.groups import Comparison, Group
+from metaplastic.report.style import capital
 
 NOTHING = "-"
 """Stands where there is no number."""
@@ -178,8 +179,7 @@ def _percent(share: float | np.floating) -> str:
 
 
 def _sentence(words: list[str]) -> str:
-    text = ", ".join(words) + "."
-    return text[0].upper() + text[1:]
+    return capital(", ".join(words) + ".")
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -10,14 +10,11 @@ from metaplastic.evaluation import mean_interval, summary
 from metaplastic.report.figures import Band, over_seeds, reach
 from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
-from metaplastic.report.style import GROUP_COLOURS, look, percent_axis
+from metaplastic.report.style import capital, group_colour, group_marker, look, percent_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MARKERS = "osD^vPX"
-"""Shapes of points, which tell groups apart beside the colours."""
 
 _APART = 1.015  # factor between the widths of neighbouring kinds, so that whiskers do not hide each other
 
@@ -78,7 +75,7 @@ def width_lines(comparison: Comparison) -> "Figure":
     widths = sorted({width for groups in kinds.values() for width in groups})
     with look():
         frame = Frame(1, width=4.4, height=3.0, legend=Frame.legend_width(list(kinds)), top=0.75)
-        title = f"{comparison.title[:1].upper()}{comparison.title[1:]}: final average against width"
+        title = f"{capital(comparison.title)}: final average against width"
         note = over_seeds(comparison, "dot", f"whisker: {Band.INTERVAL}")
         figure, (panel,) = frame.open(title, " · ".join(comparison.common().values()), note)
         panel.set_xscale("log", base=2)
@@ -116,7 +113,7 @@ def stream_curves(comparison: Comparison) -> "Figure":
         from matplotlib.ticker import MaxNLocator
 
         frame = Frame(1, width=5.2, height=3.0, legend=Frame.legend_width(names), top=0.75)
-        title = f"{comparison.groups[0].first.title[:1].upper()}{comparison.groups[0].first.title[1:]}: a stream"
+        title = f"{capital(comparison.groups[0].first.title)}: a stream"
         note = over_seeds(comparison, "line", f"band: {Band.INTERVAL}")
         if any(group.first.stages == 1 for group in comparison.groups):
             note += " Dashed: all parts at once."
@@ -143,8 +140,8 @@ def _draw_kind(panel: "Axes", label: str, groups: dict[int, Group], place: int, 
         np.array(list(groups)) * shift,
         mean,
         np.nan_to_num(half),
-        fmt=f"{MARKERS[place % len(MARKERS)]}-",
-        color=_colour(place),
+        fmt=f"{group_marker(place)}-",
+        color=group_colour(place),
         markersize=5,
         linewidth=1.5,
         elinewidth=1.0,
@@ -159,10 +156,6 @@ def _draw_stream(panel: "Axes", group: Group, place: int, longest: int) -> Any:
     if group.first.stages == 1:
         shares, at, style = np.repeat(shares, 2, axis=1), np.array([1, max(longest, 2)]), "--"
     if len(shares) > 1:
-        panel.fill_between(at, *reach(shares, Band.INTERVAL), color=_colour(place), alpha=0.2, linewidth=0)
-    (line,) = panel.plot(at, shares.mean(axis=0), style, color=_colour(place), linewidth=1.7, label=group.label)
+        panel.fill_between(at, *reach(shares, Band.INTERVAL), color=group_colour(place), alpha=0.2, linewidth=0)
+    (line,) = panel.plot(at, shares.mean(axis=0), style, color=group_colour(place), linewidth=1.7, label=group.label)
     return line
-
-
-def _colour(place: int) -> str:
-    return GROUP_COLOURS[place % len(GROUP_COLOURS)]

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from metaplastic.report.figures import Band, over_seeds, reach, with_curves, wrapped
 from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
-from metaplastic.report.style import SOFT, Colour, look, percent_axis, width_colours
+from metaplastic.report.style import MANY_STAGES, Colour, capital, draw_boundaries, look, percent_axis, width_colours
 from metaplastic.report.trends import by_width
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ Drawn = Callable[["Axes", Group, Colour], None]
 """Draws a group into the panel of its kind, in the colour of its width."""
 
 _AT_ONCE, _LAST = (0, (4, 2)), (0, (1, 1.2))  # dashes and dots
-_MANY_TASKS = 12  # from here on every boundary would be a grey wall
 _BAND = f"band: {Band.INTERVAL}"
 
 
@@ -97,7 +96,7 @@ def _open(comparison: Comparison, what: str, foot: str, draw: Drawn, titles: Map
         colours = dict(zip(widths, width_colours(len(widths)), strict=True))
         handles = [Line2D([], [], color=colours[width], linewidth=2, label=str(width)) for width in widths]
         frame = Frame(len(order), width=2.4, height=2.0, legend=Frame.legend_width(["hidden units"]))
-        title = f"{comparison.title[:1].upper()}{comparison.title[1:]}: {what}"
+        title = f"{capital(comparison.title)}: {what}"
         figure, panels = frame.open(title, " · ".join(comparison.common().values()), foot)
         for panel, kind in zip(panels, order, strict=True):
             percent_axis(panel)
@@ -117,12 +116,10 @@ def _draw_ends(panel: "Axes", group: Group, colour: Colour) -> None:
     if len(trained) > 1:
         begun = points >= (len(trained) - 1) * epochs
         _draw_line(panel, points[begun], 100 * accuracy[:, begun, trained[-1][-1]], colour, _LAST)
-    boundaries = range(epochs, epochs * stages, epochs)
-    for boundary in boundaries if stages <= _MANY_TASKS else ():
-        panel.axvline(boundary, color=SOFT, linewidth=0.5, zorder=1)
+    draw_boundaries(panel, epochs, stages)
     panel.set_xlabel("epochs")
     panel.set_xlim(0, epochs * stages)
-    panel.set_xticks([0, *boundaries, epochs * stages] if stages <= 6 else [0, epochs * stages])
+    panel.set_xticks([epochs * stage for stage in range(stages + 1)] if stages <= 6 else [0, epochs * stages])
 
 
 def _draw_capacity(panel: "Axes", group: Group, colour: Colour) -> None:
@@ -137,7 +134,7 @@ def _draw_capacity(panel: "Axes", group: Group, colour: Colour) -> None:
     else:
         _draw_line(panel, np.arange(1.0, shares.shape[1] + 1), shares, colour, "-")
         panel.set_xlabel("tasks learned")
-        panel.xaxis.set_major_locator(MaxNLocator(min(stages, _MANY_TASKS), integer=True))
+        panel.xaxis.set_major_locator(MaxNLocator(min(stages, MANY_STAGES), integer=True))
         panel.set_xlim(1, stages)
 
 
