@@ -118,7 +118,7 @@ ONE, TWO, NONE, NAN = torch.ones(1), torch.ones(2), torch.ones(0, 3), torch.tens
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: flip_rate(ONE, TWO), r"one shape, got \(1,\) and \(2,\); take both from the same layer"),
+        (lambda: flip_rate(ONE, TWO), r"one shape, got \(1,\) and \(2,\); take both from the same synapses"),
         (lambda: flip_rate(NONE, NONE), r"expected hidden weights, got an empty tensor of shape \(0, 3\)"),
         (lambda: flip_rate(TWO, NAN), "got NaN; training has diverged"),
         (lambda: flip_rate(NAN, TWO), "got NaN; training has diverged"),

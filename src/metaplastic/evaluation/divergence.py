@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from metaplastic.evaluation.correlation import correlation
+from metaplastic.evaluation.hidden_weights import require_one_shape
 from metaplastic.evaluation.json_record import JsonRecord
 
 
@@ -36,7 +38,7 @@ def divergence_speed(before: Float[Tensor, "..."], after: Float[Tensor, "..."], 
     if steps < 1:
         raise ValueError(f"expected steps >= 1 between the two moments, got {steps}; nothing has moved yet")
     start, end = _numbers("hidden weights before", before), _numbers("hidden weights after", after)
-    _check_shapes("hidden weights before and after", start, end)
+    require_one_shape("hidden weights before and after", start, end)
     return (end - start).abs() / steps
 
 
@@ -65,8 +67,8 @@ def rank_correlation(importance: Float[Tensor, "..."], speed: Float[Tensor, "...
         Spearman 1904, American Journal of Psychology 15:72.
     """
     first, second = _numbers("importances", importance), _numbers("speeds", speed)
-    _check_shapes("importance and speed", first, second)
-    return _correlation(_ranks(first), _ranks(second))
+    require_one_shape("importance and speed", first, second)
+    return correlation(_ranks(first), _ranks(second))
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def divergence_report(
 def _layer(name: str, importance: Tensor, before: Tensor, after: Tensor, steps: int, bins: int) -> LayerDivergence:
     try:
         values, speed = _numbers("importances", importance), divergence_speed(before, after, steps)
-        _check_shapes("importance and hidden weights", values, speed)
+        require_one_shape("importance and hidden weights", values, speed)
     except ValueError as error:
         raise ValueError(f"in layer {name!r}: {error}") from error
     values, speed = values.flatten(), speed.flatten()
@@ -173,8 +175,8 @@ def _layer(name: str, importance: Tensor, before: Tensor, after: Tensor, steps: 
     squares = _binned(owner, (speed - (speeds / weights)[owner]).square(), bins)
     return LayerDivergence(
         steps,
-        _correlation(ranks, _ranks(speed)),
-        _correlation(_ranks(values[values > 0]), _ranks(speed[values > 0])),
+        correlation(ranks, _ranks(speed)),
+        correlation(_ranks(values[values > 0]), _ranks(speed[values > 0])),
         tuple(int(count) for count in weights.tolist()),
         _defined(importances / weights),
         _defined(speeds / weights),
@@ -196,23 +198,9 @@ def _ranks(values: Tensor) -> Tensor:
     return (sizes.cumsum(0) - (sizes - 1) / 2).to(torch.float64)[group]
 
 
-def _correlation(first: Tensor, second: Tensor) -> float | None:
-    first, second = first - first.mean(), second - second.mean()
-    scale = float(first.square().sum() * second.square().sum()) ** 0.5
-    return min(max(float(first @ second) / scale, -1.0), 1.0) if scale else None
-
-
 def _numbers(what: str, values: Tensor) -> Tensor:
     if values.numel() == 0:
         raise ValueError(f"expected {what}, got an empty tensor of shape {tuple(values.shape)}; leave that layer out")
     if not bool(values.isfinite().all()):
         raise ValueError(f"expected finite {what}, got infinity or NaN; look whether training has diverged")
     return values.detach().to("cpu", torch.float64)
-
-
-def _check_shapes(what: str, first: Tensor, second: Tensor) -> None:
-    if first.shape != second.shape:
-        raise ValueError(
-            f"expected {what} of one shape, got {tuple(first.shape)} and {tuple(second.shape)}; take both from the "
-            "same synapses"
-        )

@@ -30,7 +30,7 @@ def flip_rate(before_hidden: Float[Tensor, "..."], after_hidden: Float[Tensor, "
         >>> flip_rate(torch.tensor([0.5, -0.5, 0.0, -2.0]), torch.tensor([0.1, 0.5, 3.0, -1.0]))
         0.25
     """
-    _check_shapes("hidden weights before and after", before_hidden, after_hidden)
+    require_one_shape("hidden weights before and after", before_hidden, after_hidden)
     _check_values("hidden weights", before_hidden)
     _check_values("hidden weights", after_hidden)
     return _share((before_hidden >= 0) != (after_hidden >= 0))
@@ -191,7 +191,7 @@ def layer_report(
 
 
 def _layer(name: str, before: Tensor, after: Tensor, attenuation: Tensor) -> dict[str, float]:
-    _check_shapes(f"hidden weights and attenuation of {name!r}", after, attenuation)
+    require_one_shape(f"hidden weights and attenuation of {name!r}", after, attenuation)
     try:
         return {
             "flip_rate": flip_rate(before, after),
@@ -202,16 +202,26 @@ def _layer(name: str, before: Tensor, after: Tensor, attenuation: Tensor) -> dic
         raise ValueError(f"in layer {name!r}: {error}") from error
 
 
-def _share(chosen: Tensor) -> float:
-    return int(torch.count_nonzero(chosen)) / chosen.numel()
+def require_one_shape(what: str, first: Tensor, second: Tensor) -> None:
+    """Fail unless two tensors are of the same synapses, as far as their shapes say.
 
+    Args:
+        what: What the two are, for the message.
+        first: One value per synapse.
+        second: The same.
 
-def _check_shapes(what: str, first: Tensor, second: Tensor) -> None:
+    Raises:
+        ValueError: When the shapes differ.
+    """
     if first.shape != second.shape:
         raise ValueError(
             f"expected {what} of one shape, got {tuple(first.shape)} and {tuple(second.shape)}; take both from the "
-            "same layer"
+            "same synapses"
         )
+
+
+def _share(chosen: Tensor) -> float:
+    return int(torch.count_nonzero(chosen)) / chosen.numel()
 
 
 def _check_values(what: str, values: Tensor) -> None:

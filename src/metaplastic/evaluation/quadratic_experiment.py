@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metaplastic.evaluation.correlation import correlation
 from metaplastic.evaluation.quadratic import (
     QuadraticTask,
     SwitchBins,
@@ -110,8 +111,8 @@ class QuadraticResult:
             "lowest_loss": min(self.losses),
             "largest_hidden_weight": float(magnitude.max()),
             "drifting": int(drifts.sum()),
-            "correlation": _correlation(magnitude, found),
-            "correlation_of_drifting": _correlation(magnitude[drifts], found[drifts]),
+            "correlation": correlation(magnitude, found),
+            "correlation_of_drifting": correlation(magnitude[drifts], found[drifts]),
             "relative_error": _mean(((predicted - found) / found).abs()[drifts]),
             "drifting_outside": _mean(drifts[outside].double()),
             "drifting_inside": _mean(drifts[~outside].double()),
@@ -189,13 +190,6 @@ def _tensor(values: Row) -> Tensor:
 
 def _mean(values: Tensor) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def _correlation(first: Tensor, second: Tensor) -> float | None:
-    """Pearson's; of fewer than two points, or of points that do not differ, there is none."""
-    if len(first) < 2 or bool((first == first[0]).all()) or bool((second == second[0]).all()):
-        return None
-    return float(torch.corrcoef(torch.stack([first, second]))[0, 1])
 
 
 def _tuples(value: Any) -> Any:
