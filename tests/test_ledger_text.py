@@ -3,12 +3,13 @@
 import json
 import re
 import statistics
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from metaplastic.evaluation import paired_permutation_test
-from metaplastic.experiments import Record
+from metaplastic.experiments import DEVIATIONS, Record
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -153,3 +154,25 @@ def test_how_far_the_first_task_swings():
     with_decay, without = (percent(f"width-decay-checks/{name}/seed0")[1][0] for name in ("decay1e-7", "decay0"))
     assert f"gave {with_decay:.1f} % after task 2" in LEDGER
     assert f"and {without:.1f} without decay" in LEDGER
+
+
+def test_what_all_studies_differ_in_is_what_their_help_says():
+    assert DEVIATIONS in LEDGER
+
+
+def test_every_record_was_made_at_a_commit_that_led_here():
+    """Where the history is here: not in an archive, nor in a clone that was cut short."""
+
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("the whole history is not here")
+    said = [json.loads(path.read_text())["commit"] for path in RESULTS.rglob("environment.json")]
+    strangers = [
+        commit
+        for commit in {one.rstrip("+") for one in said}
+        if git("merge-base", "--is-ancestor", commit, "HEAD").returncode
+    ]
+    assert len(said) > 600
+    assert not strangers

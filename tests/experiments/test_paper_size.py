@@ -4,8 +4,9 @@ import pytest
 
 from metaplastic.experiments import Size, study
 from metaplastic.experiments.config import Reset
-from metaplastic.experiments.method_config import Method
-from metaplastic.nn import Scope, Statistics
+from metaplastic.experiments.method_config import Method, Penalty
+from metaplastic.learners import FisherKind, Weights
+from metaplastic.nn import GainInit, Scope, Statistics
 
 # panel: m, decay, epochs, batch, hidden, reset per task, normalisation kept per task, tasks
 FIG_2 = {
@@ -74,8 +75,17 @@ def test_a_panel_has_the_settings_of_the_authors_command(name, panel):
     assert config.network.distribution.value == ("xavier" if cifar else "uniform")
     assert config.network.init_width == 0.1
     assert config.network.dropout == (0.5 if cifar else 0.0)
-    assert (config.penalty.strength == 5000.0) == (config.method in (Method.EWC, Method.RANDOM_CONSOLIDATION))
-    assert config.penalty.fisher_samples == 5000
+    held = config.method in (Method.EWC, Method.RANDOM_CONSOLIDATION)
+    assert config.penalty == (Penalty(strength=5000.0) if held else Penalty())
+    assert config.norm.gain_init is GainInit.ONES
+    assert config.network.binarize_input == (name in ("fig4cd", "fig4ef", "fig4gh"))
+
+
+def test_what_a_penalty_is_unless_it_says_otherwise():
+    """As in the authors' code: per-sample gradients of true labels, of 5,000 samples, on binary weights."""
+    assert Penalty(strength=5000.0) == Penalty(
+        strength=5000.0, weights=Weights.BINARY, fisher=FisherKind.EMPIRICAL, fisher_samples=5000
+    )
 
 
 def test_the_rest_of_the_table():

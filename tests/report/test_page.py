@@ -7,7 +7,7 @@ import re
 import pytest
 
 from metaplastic.cli import main
-from metaplastic.experiments import STUDIES, claim
+from metaplastic.experiments import DEVIATIONS, STUDIES, claim
 from metaplastic.report import paper_figures, paper_report, read_studies
 from metaplastic.report.page import Shown
 from metaplastic.report.paper_page import paper_page
@@ -90,6 +90,11 @@ def test_the_table_of_methods_says_what_five_seeds_can_show(text):
     (section,) = re.findall(r'<section id="table1-laptop".*?</section>', text, re.DOTALL)
     assert "with 5 seeds 1/16 = 0.0625" in section
     assert re.search(r"<th[^>]*>minus ewc</th>", section)
+
+
+def test_what_all_studies_differ_in_is_said_above_their_claims(text):
+    words = " ".join(" ".join(Tree(text).words).split())
+    assert 0 < words.index(DEVIATIONS) < words.index("Deviations: those of all studies.")
 
 
 def test_studies_without_records_are_listed_with_their_command(text):

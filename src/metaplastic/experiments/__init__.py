@@ -6,6 +6,7 @@ from metaplastic.experiments.demo import demo_configs, run_demo
 from metaplastic.experiments.interrupt import Interrupted, resumed_by
 from metaplastic.experiments.loggers import Followed, Logger, scalars
 from metaplastic.experiments.packing import pack_run
+from metaplastic.experiments.presets.published import DEVIATIONS
 from metaplastic.experiments.presets.registry import PRESETS, STUDIES, claim, description, explanation, preset, study
 from metaplastic.experiments.probing import SwitchingPanel
 from metaplastic.experiments.record import Record, read_config
@@ -16,6 +17,7 @@ from metaplastic.experiments.tensorboard_logger import TensorBoardLogger
 from metaplastic.experiments.wandb_logger import WandbLogger
 
 __all__ = [
+    "DEVIATIONS",
     "PRESETS",
     "STUDIES",
     "Config",

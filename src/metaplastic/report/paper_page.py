@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from metaplastic.experiments import STUDIES, claim, description
+from metaplastic.experiments import DEVIATIONS, STUDIES, claim, description
 from metaplastic.report.origins import said_commit, time_spent
 from metaplastic.report.page import Section, Shown, each, page
 from metaplastic.report.studies import StudyRecord
@@ -10,7 +10,8 @@ from metaplastic.report.studies import StudyRecord
 _TITLE = "Synaptic metaplasticity in binarized neural networks: the figures, run again"
 _LEAD = (
     "The figures and tables of Laborieux et al. 2021, Nature Communications 12:2549, from records of our own runs. A "
-    "claim says what a study is to show; picture and table say what came out."
+    "claim says what a study is to show; picture and table say what came out. Deviations that it calls those of all "
+    f"studies are these: {DEVIATIONS}."
 )
 
 
