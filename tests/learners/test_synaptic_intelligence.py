@@ -165,6 +165,30 @@ def test_a_way_that_raised_the_loss_has_negative_importance_or_none(signed):
     torch.testing.assert_close(learner.quadratic.curvature["layers.0.weight"], expected, rtol=1e-3, atol=1e-8)
 
 
+def test_what_moves_weights_between_tasks_is_no_part_of_the_path():
+    """Steps by hand, 0.01 up, before and after a jump of 5: the second task has the way of its own step alone."""
+    net, tasks = network(), scenario().tasks
+    learner, weight = SynapticIntelligence(net, 1.0), net.layers[0].weight
+
+    def step(task):
+        learner.penalty()
+        net.zero_grad()
+        task_loss(net, task, torch.arange(40)).backward()
+        with torch.no_grad():
+            weight.add_(0.01)
+        learner.after_step()
+
+    step(tasks[0])
+    learner.end_task(tasks[0], 0)
+    with torch.no_grad():
+        weight.add_(5.0)
+    learner.quadratic.centre = learner.weights.values()  # no spring is stretched by the jump
+    step(tasks[1])
+    found = learner.path_integral["layers.0.weight"]
+    torch.testing.assert_close(found, -0.01 * weight.grad, rtol=1e-3, atol=1e-7)
+    assert found.abs().max() > 1e-4
+
+
 @pytest.mark.parametrize("damping", [0.0, -1.0, float("nan")])
 def test_a_damping_out_of_range_is_refused(damping):
     with pytest.raises(ValueError, match=r"expected a damping > 0, got"):

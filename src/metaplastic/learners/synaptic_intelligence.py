@@ -111,7 +111,7 @@ class SynapticIntelligence(NeedsBoundaries):
             for name, integral in self.path_integral.items()
         }
         self.quadratic.move(self.weights.values(), importance)
-        self.path_integral, self.start = {}, {}
+        self.path_integral, self.start, self._before = {}, {}, {}
 
     def state(self) -> dict[str, Tensor]:
         """Return the springs, and how far the path integral has come."""
