@@ -124,7 +124,7 @@ def test_a_network_with_nothing_to_hold_is_refused():
         ConsolidatedWeights(nn.ReLU(), Weights.HIDDEN)
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm1d(4), nn.LayerNorm(4), nn.GroupNorm(2, 4)])
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(4), nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.RMSNorm(4)])
 def test_gains_and_offsets_of_torchs_normalisations_are_left_out(norm):
     net = nn.Sequential(nn.Linear(4, 4), norm)
     assert list(ConsolidatedWeights(net, Weights.HIDDEN).parameters) == ["0.weight", "0.bias"]

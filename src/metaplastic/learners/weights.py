@@ -19,7 +19,7 @@ class Weights(enum.StrEnum):
     """The hidden weight, which the optimizer moves."""
 
 
-_NORMALIZATIONS = (Normalization, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+_NORMALIZATIONS = (Normalization, nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 class ConsolidatedWeights:
