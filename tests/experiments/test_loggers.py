@@ -120,11 +120,11 @@ def test_a_logger_that_fails_is_left_out_and_the_run_is_the_same(small, tmp_path
     assert Record(tmp_path / "run").complete
 
 
-def stopped(config, folder, monkeypatch, **how):
-    """Run until the first task has ended, as by Ctrl-C."""
+def stopped(config, folder, monkeypatch, moment="task", **how):
+    """Run until the first task has ended, or its first epoch, which no checkpoint keeps."""
 
     def interrupt(bar, event, line):
-        if event.moment == "task":
+        if event.moment == moment:
             raise Interrupted("again")
 
     with monkeypatch.context() as patch:
@@ -143,8 +143,9 @@ def test_a_run_that_was_stopped_is_followed_from_there(small, tmp_path, monkeypa
     assert first.lines + second.lines == Record(tmp_path / "run").metrics()
 
 
-def test_tensorboard_reads_back_what_the_record_holds(small, tmp_path, monkeypatch, tensorboard_scalars):
-    stopped(small, tmp_path / "run", monkeypatch, loggers=["tensorboard"])
+@pytest.mark.parametrize("moment", ["epoch", "task"])
+def test_tensorboard_reads_back_what_the_record_holds(moment, small, tmp_path, monkeypatch, tensorboard_scalars):
+    stopped(small, tmp_path / "run", monkeypatch, moment, loggers=["tensorboard"])
     resume(tmp_path / "run", progress=False, loggers=["tensorboard"])
     found, wanted = tensorboard_scalars(tmp_path / "run"), expected(Record(tmp_path / "run"))
     assert set(found) == set(wanted)
@@ -154,14 +155,16 @@ def test_tensorboard_reads_back_what_the_record_holds(small, tmp_path, monkeypat
         assert [value for _, value in found[name]] == pytest.approx([value for _, value in points], rel=1e-6)
 
 
-def test_tensorboard_takes_back_what_came_after_the_checkpoint(tmp_path, tensorboard_scalars):
-    for done, loss in ((0, 3.0), (1, 5.0)):
+@pytest.mark.parametrize("checkpoint", [0, 1])
+def test_tensorboard_takes_back_what_came_after_the_checkpoint(checkpoint, tmp_path, tensorboard_scalars):
+    for done, loss in ((0, 3.0), (checkpoint, 5.0)):
         logger = TensorBoardLogger(tmp_path)
         logger.open(Followed("", 4, (), (), done))
         for epoch in range(done, 3):
             logger.log({"event": "epoch", "task": 0, "epoch": epoch, "loss": loss})
         logger.close()
-    assert tensorboard_scalars(tmp_path)["loss"] == [(1, 3.0), (2, 5.0), (3, 5.0)]
+    wanted = [(at, 3.0 if at <= checkpoint else 5.0) for at in (1, 2, 3)]
+    assert tensorboard_scalars(tmp_path)["loss"] == wanted
 
 
 def test_wandb_holds_offline_what_the_record_holds(small, tmp_path, monkeypatch):

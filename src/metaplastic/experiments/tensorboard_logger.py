@@ -32,9 +32,9 @@ class TensorBoardLogger:
         """
         from torch.utils.tensorboard import SummaryWriter
 
-        purge = followed.done + 1 if followed.done else None
         self.followed = followed
-        self.writer: Any = SummaryWriter(str(self.folder), purge_step=purge)
+        # Step 0 is the untrained network, which is written before the first checkpoint and stays.
+        self.writer: Any = SummaryWriter(str(self.folder), purge_step=followed.done + 1)
         self.writer.add_text("configuration", _listed(followed.config), followed.done)
 
     def log(self, line: Line) -> None:
