@@ -62,6 +62,10 @@ def test_a_number_stands_for_a_list_of_one_and_an_int_for_a_float():
         ),
         ('{"scenario": {"kind": "permutd"}}', "unknown kind of config.scenario 'permutd'; did you mean 'permuted'"),
         ('{"scenario": {"tasks": 3}}', "unknown kind of config.scenario 'None'"),
+        (
+            '{"scenario": {"kind": ["stream"]}}',
+            "unknown kind of config.scenario \"\\['stream'\\]\"; did you mean 'stream'",
+        ),
         ('{"scenario": {"kind": "stream", "augment": "flop"}}', "augment 'flop'; did you mean 'flip'"),
         ('{"epochs": 0}', "expected epochs >= 1, got 0"),
         ('{"optimizer": {"beakers": {"conductances": [0.1]}}}', "got 1 conductances and 4 cross-sections"),

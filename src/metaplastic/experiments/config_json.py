@@ -79,11 +79,11 @@ def _build(kind: Any, plain: Any, where: str) -> Any:
 
 def _build_scenario(plain: Any, where: str) -> Any:
     kinds = {_kind(kind): kind for kind in typing.get_args(ScenarioConfig)}
-    if not isinstance(plain, dict) or plain.get("kind") not in kinds:
-        got = plain.get("kind") if isinstance(plain, dict) else plain
+    got = plain.get("kind") if isinstance(plain, dict) else plain
+    if not isinstance(plain, dict) or not isinstance(got, str) or got not in kinds:
         raise ValueError(unknown(f"kind of {where}", str(got), kinds))
     rest = {name: value for name, value in plain.items() if name != "kind"}
-    return _build_dataclass(kinds[plain["kind"]], rest, where)
+    return _build_dataclass(kinds[got], rest, where)
 
 
 def _build_dataclass(kind: type, plain: Any, where: str) -> Any:
