@@ -9,6 +9,7 @@ from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.presets.digits import permuted_digits
 from metaplastic.experiments.run import Result, resume, run
+from metaplastic.experiments.stack import _record as kept_record
 
 
 def demo_configs(seed: int) -> dict[str, Config]:
@@ -39,17 +40,28 @@ def run_demo(folder: Path, seeds: int, before: Callable[[str], None]) -> dict[st
         Results by name, one per seed.
 
     Raises:
-        ValueError: When there is no seed.
+        ValueError: When there is no seed, or a run that is there is of another configuration.
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     if seeds < 1:
         raise ValueError(f"expected at least 1 seed, got {seeds}")
+    planned = [
+        (f"{name}-seed{seed}", name, config) for seed in range(seeds) for name, config in demo_configs(seed).items()
+    ]
+    # All are looked at before one is trained, as nothing is to be trained for a table with a stranger in it.
+    there = {place for place, _, config in planned if _is_there(folder / place, config)}
     results: dict[str, list[Result]] = {}
-    for seed in range(seeds):
-        for name, config in demo_configs(seed).items():
-            before(f"{name}, seed {seed}")
-            inside = folder / f"{name}-seed{seed}"
-            with resumed_by(f"the same command with --out {folder}"):
-                result = resume(inside) if (inside / "config.json").exists() else run(config, inside)
-            results.setdefault(name, []).append(result)
+    for place, name, config in planned:
+        before(f"{name}, seed {config.seed}")
+        with resumed_by(f"the same command with --out {folder}"):
+            result = resume(folder / place) if place in there else run(config, folder / place)
+        results.setdefault(name, []).append(result)
     return results
+
+
+def _is_there(place: Path, config: Config) -> bool:
+    """Tell whether a run is there already, and refuse it if it is of another configuration."""
+    if not (place / "config.json").exists():
+        return False
+    kept_record(config, config.seed, place)
+    return True
