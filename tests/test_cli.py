@@ -75,10 +75,11 @@ def test_run_keeps_a_record_and_report_draws_it(said, tmp_path):
 
 
 def test_fields_go_by_their_own_name_or_by_their_path(said, tmp_path):
-    words = ["run", "permuted-digits", *TINY, "--scenario.tasks", 1, "--optimizer.lr=0.001", "--out", tmp_path / "run"]
-    assert said(*words)[0] == 0
+    fields = ["--scenario.tasks", 1, "--optimizer.lr=0.001", "--norm.no-affine", "--running.evaluate-epochs", 0]
+    assert said("run", "permuted-digits", *TINY, *fields, "--out", tmp_path / "run")[0] == 0
     config = Record(tmp_path / "run").config
     assert (config.scenario.tasks, config.optimizer.lr) == (1, 0.001)
+    assert (config.norm.affine, config.running.evaluate_epochs) == (False, 0)
 
 
 def test_a_configuration_of_an_earlier_run_can_be_changed_and_run(said, tmp_path):

@@ -177,7 +177,7 @@ def _run_options(config: "Config", words: list[str], command: str) -> tuple[type
         log: tuple[str, ...] = ()
         """Follow the run with tensorboard or wandb, beside the record."""
 
-    return RunOptions, [own_name(word) for word in words], command, RunOptions(config)
+    return RunOptions, [own_name(word, config) for word in words], command, RunOptions(config)
 
 
 def spaced(word: str) -> list[str]:
@@ -192,14 +192,27 @@ def spaced(word: str) -> list[str]:
     return word.split("=", 1) if word.startswith(("--from=", "--resume=", "--size=")) else [word]
 
 
-def own_name(word: str) -> str:
+def own_name(word: str, config: "Config") -> str:
     """Let a nested field be named by its path too: --optimizer.lr is --lr.
 
     Args:
         word: A word of the command line.
+        config: The configuration, in which the path must lead to a field.
 
     Returns:
-        The word with the field's own name.
+        The word with the field's own name; any other as it is, for the parser to refuse.
     """
     option, equals, value = word.partition("=")
-    return "--" + option.rpartition(".")[2] + equals + value if option.startswith("--") and "." in option else word
+    *above, name = option.removeprefix("--").replace("-", "_").split(".")
+    inside: Any = config
+    for step in above:
+        inside = _fields(inside).get(step)
+    known = above and option.startswith("--") and name.removeprefix("no_") in _fields(inside)
+    return "--" + option.rpartition(".")[2] + equals + value if known else word
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Give the fields of a dataclass by name; anything else has none."""
+    if not dataclasses.is_dataclass(value):
+        return {}
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

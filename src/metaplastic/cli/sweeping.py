@@ -110,7 +110,7 @@ def _parsed(words: list[str], command: str, options: Callable[["Config"], tuple[
     words = [part for word in words for part in spaced(word)]
     config, rest, name = base_config(words, command)
     kind, default = options(config)
-    return parse(kind, [own_name(word) for word in rest], name, default)
+    return parse(kind, [own_name(word, config) for word in rest], name, default)
 
 
 def _sweep_options(config: "Config") -> tuple[type[Any], Any]:
