@@ -1,6 +1,10 @@
 """What the command line says of mistakes: what was expected, what came, and what to do; never a traceback."""
 
+import os
+
 import pytest
+
+from metaplastic.cli import COMMANDS
 
 
 def one_line(out, err):
@@ -26,3 +30,39 @@ def test_a_path_that_leads_to_no_field_is_refused_with_its_name(command, words, 
     assert status == 2
     assert f"Unrecognized options: {refused}" in one_line(out, err)
     assert not (tmp_path / "run").exists()
+
+
+def failing(error):
+    """Make a command that ends in an error."""
+
+    def command(words):
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FileNotFoundError(2, "expected data at x, got none; fetch it"), "expected data at x, got none; fetch it"),
+        (FileExistsError("expected a new folder, got x"), "expected a new folder, got x"),
+        (
+            PermissionError(13, "Permission denied", "a/b"),
+            "expected to use a/b, got: Permission denied; check the path, or choose another",
+        ),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_an_error_of_the_system_is_told_without_its_number(error, message, said, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "list", failing(error))
+    status, _, err = said("list")
+    assert (status, err) == (2, f"metaplastic: {message}\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems call it by other names")
+def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(said, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, err = said("run", "permuted-digits", "--hidden", 8, "--out", tmp_path / "file" / "run")
+    assert status == 2
+    wanted = f"expected to write in {tmp_path / 'file' / 'run'}, got: Not a directory; make room or choose another"
+    assert err == f"metaplastic: {wanted} folder\n"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from metaplastic.choices import unknown
 from metaplastic.cli.commands import bench, bench_packed, data, demo, list_experiments, report
+from metaplastic.cli.errors import explained
 from metaplastic.cli.options import USAGE, fail
 from metaplastic.cli.packing import export, pack, predict, summary, verify
 from metaplastic.cli.running import run
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         COMMANDS[words[0]](words[1:])
     except (ValueError, OSError, ArithmeticError, ImportError) as error:
-        fail(str(error))
+        fail(explained(error))
     except KeyboardInterrupt:
         fail("stopped; what was written so far is whole", status=130)
 
