@@ -3,8 +3,9 @@
 import os
 
 import pytest
+import torch
 
-from metaplastic.cli import COMMANDS
+from metaplastic.cli import COMMANDS, main
 
 
 def one_line(out, err):
@@ -66,3 +67,44 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(said, tmp_path):
     assert status == 2
     wanted = f"expected to write in {tmp_path / 'file' / 'run'}, got: Not a directory; make room or choose another"
     assert err == f"metaplastic: {wanted} folder\n"
+
+
+LARGE = ["--hidden", "4000000", "4000000"]
+
+
+@pytest.mark.parametrize(("words", "amount"), [(LARGE, "64000.0 GB"), (["--hidden", str(4 * 10**18)], None)])
+def test_a_network_that_memory_cannot_hold_is_refused(words, amount, said, tmp_path):
+    status, _, err = said("run", "permuted-digits", *words, "--out", tmp_path / "run")
+    assert status == 2
+    more = f" for {amount} more" if amount else ""
+    assert err.startswith(f"metaplastic: expected room in memory{more}, got none; make the network, the batches or the")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "amount"),
+    [
+        (MemoryError(), ""),
+        (MemoryError("Unable to allocate 29.1 TiB for an array with shape (2000000, 2000000)"), " for 29.1 TiB more"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"), " for 2.00 GiB more"),
+        (RuntimeError("CUDA error: out of memory"), ""),
+        (
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 5000000000 bytes."),
+            " for 5.0 GB",
+        ),
+    ],
+)
+def test_a_lack_of_memory_ends_any_command_with_what_to_do(error, amount, said, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "list", failing(error))
+    status, _, err = said("list")
+    assert status == 2
+    assert err.startswith(f"metaplastic: expected room in memory{amount}")
+    assert "--batch-size" in err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), NotImplementedError("a gap"), TypeError("a defect")])
+def test_what_no_user_can_mend_keeps_its_traceback(error, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "list", failing(error))
+    with pytest.raises(type(error)) as caught:
+        main(["list"])
+    assert caught.value is error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from metaplastic.choices import unknown
 from metaplastic.cli.commands import bench, bench_packed, data, demo, list_experiments, report
-from metaplastic.cli.errors import explained
+from metaplastic.cli.errors import explained, torch_memory_errors
 from metaplastic.cli.options import USAGE, fail
 from metaplastic.cli.packing import export, pack, predict, summary, verify
 from metaplastic.cli.running import run
@@ -30,8 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
         fail(unknown("command", words[0], COMMANDS))
     _show_log()
     try:
-        COMMANDS[words[0]](words[1:])
-    except (ValueError, OSError, ArithmeticError, ImportError) as error:
+        with torch_memory_errors():
+            COMMANDS[words[0]](words[1:])
+    except (ValueError, OSError, ArithmeticError, ImportError, MemoryError) as error:
         fail(explained(error))
     except KeyboardInterrupt:
         fail("stopped; what was written so far is whole", status=130)

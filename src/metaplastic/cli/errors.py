@@ -1,5 +1,14 @@
 """What is said of errors that end a command, in the place of a traceback."""
 
+import contextlib
+import re
+from collections.abc import Iterator
+
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|storage size calculation overflow", re.I
+)
+"""What torch says where there is not enough memory, with or without an exception of its own for it."""
+
 
 def explained(error: Exception) -> str:
     """Say what is wrong, and what to do.
@@ -14,7 +23,41 @@ def explained(error: Exception) -> str:
         >>> explained(FileNotFoundError(2, "No such file or directory", "digits.npz"))
         'expected to use digits.npz, got: No such file or directory; check the path, or choose another'
     """
+    if isinstance(error, MemoryError):
+        return _explained_memory(error)
     return _explained_system(error) if isinstance(error, OSError) else str(error)
+
+
+@contextlib.contextmanager
+def torch_memory_errors() -> Iterator[None]:
+    """Tell torch's lack of memory from its other errors, as Python and NumPy do.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        MemoryError: In the place of what torch raises for it.
+        RuntimeError: Any other, as it is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _NO_MEMORY.search(str(error)):
+            raise
+        raise MemoryError(str(error)) from error
+
+
+def _explained_memory(error: MemoryError) -> str:
+    asked = re.search(r"allocate ([\d.]+) (\w+)", str(error))
+    amount = f" for {_readable(*asked.groups())} more" if asked else ""
+    return (
+        f"expected room in memory{amount}, got none; make the network, the batches or the data smaller (--hidden, "
+        "--batch-size, --test-batch), or do fewer things at once"
+    )
+
+
+def _readable(amount: str, unit: str) -> str:
+    return f"{float(amount) / 1e9:.1f} GB" if unit == "bytes" else f"{amount} {unit}"
 
 
 def _explained_system(error: OSError) -> str:
