@@ -1,11 +1,13 @@
 """What the command line says of mistakes: what was expected, what came, and what to do; never a traceback."""
 
 import os
+import shlex
 
 import pytest
 import torch
 
 from metaplastic.cli import COMMANDS, main
+from metaplastic.experiments import Config, Record
 
 
 def one_line(out, err):
@@ -108,3 +110,52 @@ def test_what_no_user_can_mend_keeps_its_traceback(error, monkeypatch):
     with pytest.raises(type(error)) as caught:
         main(["list"])
     assert caught.value is error
+
+
+def test_a_file_in_the_place_of_a_preset_is_told_how_it_is_run(said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Record.create(tmp_path / "runs" / "x", Config())
+    file = tmp_path / "runs" / "x" / "config.json"
+    (tmp_path / "mine.json").write_bytes(file.read_bytes())
+    for word in (file, file.relative_to(tmp_path), "mine.json"):
+        for command in ("run", "sweep"):
+            status, _, err = said(command, word, "--epochs", 3)
+            assert status == 2
+            wanted = f"expected a preset or STUDY/PANEL, got the file {word}; run what it says by"
+            assert err == f"metaplastic: {wanted} 'metaplastic {command} --from {shlex.quote(str(word))}'\n"
+
+
+def test_a_preset_or_a_panel_is_found_though_a_file_has_its_name(said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fig2").mkdir()
+    for name in ("permuted-digits", "fig2/a"):
+        (tmp_path / name).touch()
+        assert said("run", name, "--help")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("inside", "resumed", "what"),
+    [
+        ("study.json", "", "the runs of a study"),
+        ("study.json", "a", "the runs of several seeds"),
+        ("seed0/config.json", "", "the runs of several seeds"),
+        ("seed12/config.json", "", "the runs of several seeds"),
+    ],
+)
+def test_what_holds_several_runs_is_told_how_it_is_gone_on_with(inside, resumed, what, said, tmp_path):
+    folder = tmp_path / "kept"
+    (folder / inside).parent.mkdir(parents=True)
+    (folder / inside).touch()
+    (folder / "a" / "seed0").mkdir(parents=True)
+    (folder / "a" / "seed0" / "config.json").touch()
+    status, _, err = said("run", "--resume", folder / resumed)
+    assert status == 2
+    wanted = f"expected the folder of one run, got {folder / resumed}, which holds {what}; the same command with"
+    assert err == f"metaplastic: {wanted} --out {folder} goes on with it\n"
+
+
+def test_a_folder_of_a_study_that_holds_no_run_is_told_as_such(said, tmp_path):
+    (tmp_path / "study.json").touch()
+    (tmp_path / "a" / "seed0").mkdir(parents=True)
+    for folder in (tmp_path / "a", tmp_path / "a" / "seed0"):
+        assert "got a folder without config.json" in said("run", "--resume", folder)[2]

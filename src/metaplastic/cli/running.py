@@ -58,11 +58,25 @@ def run(words: list[str]) -> None:
 
 def _resume(words: list[str]) -> None:
     options = parse(ResumeOptions, words, "run")
+    _require_one_run(options.resume)
     from metaplastic.experiments import resume
 
     with resumable():
         result = resume(options.resume, data_dir=options.data_dir, progress=shown(options.quiet), loggers=options.log)
     show([result.folder or Path()])
+
+
+def _require_one_run(folder: Path) -> None:
+    """Refuse a folder of several runs, which is gone on with as a whole, and say how."""
+    is_study = (folder / "study.json").exists()
+    if (folder / "config.json").exists() or not (is_study or any(folder.glob("seed*/config.json"))):
+        return
+    is_panel = not is_study and (folder.parent / "study.json").exists()
+    raise ValueError(
+        f"expected the folder of one run, got {folder}, which holds the runs of "
+        f"{'a study' if is_study else 'several seeds'}; the same command with --out "
+        f"{folder.parent if is_panel else folder} goes on with it"
+    )
 
 
 def _studies() -> Sequence[str]:
@@ -138,23 +152,41 @@ def base_config(words: list[str], command: str = "run") -> tuple["Config", list[
     Raises:
         ValueError: When nothing is named that can be run.
     """
-    from metaplastic.experiments import preset, read_config
+    from metaplastic.experiments import read_config
 
-    if words and "/" in words[0] and not words[0].startswith("-"):
-        return *_panel_config(words[0], words[1:]), f"{command} {words[0]}"
     if words and not words[0].startswith("-"):
-        if words[0] in _studies():
-            raise ValueError(
-                f"expected a preset or a panel, got the study {words[0]!r}; {command} one of its panels as "
-                f"{words[0]}/PANEL"
-            )
-        return preset(words[0]), words[1:], f"{command} {words[0]}"
+        return *_named_config(words[0], words[1:], command), f"{command} {words[0]}"
     if "--from" in words[:-1]:
         place = words.index("--from")
         path, rest = words[place + 1], words[:place] + words[place + 2 :]
         return read_config(Path(path)), rest, f"{command} --from {path}"
     named = "--from FILE or --resume FOLDER" if command == "run" else "STUDY/PANEL or --from FILE"
     raise ValueError(f"expected a preset, {named}; `metaplastic list` shows presets and studies")
+
+
+def _named_config(word: str, words: list[str], command: str) -> tuple["Config", list[str]]:
+    """Find the configuration of a preset or a panel, and the words that are left."""
+    from metaplastic.experiments import preset
+
+    _refuse_file(word, command)
+    if "/" in word:
+        return _panel_config(word, words)
+    if word in _studies():
+        raise ValueError(
+            f"expected a preset or a panel, got the study {word!r}; {command} one of its panels as {word}/PANEL"
+        )
+    return preset(word), words
+
+
+def _refuse_file(word: str, command: str) -> None:
+    """Refuse a file where a preset or a panel is named, and say how it is run."""
+    from metaplastic.experiments import PRESETS
+
+    if word.partition("/")[0] not in (*PRESETS, *_studies()) and Path(word).is_file():
+        raise ValueError(
+            f"expected a preset or STUDY/PANEL, got the file {word}; run what it says by "
+            f"'metaplastic {command} --from {shlex.quote(word)}'"
+        )
 
 
 def _run_options(config: "Config", words: list[str], command: str) -> tuple[type[Any], list[str], str, Any]:
