@@ -9,7 +9,7 @@ from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.presets.digits import permuted_digits
 from metaplastic.experiments.run import Result, resume, run
-from metaplastic.experiments.stack import _record as kept_record
+from metaplastic.experiments.stack import kept_record
 
 
 def demo_configs(seed: int) -> dict[str, Config]:
@@ -49,7 +49,7 @@ def run_demo(folder: Path, seeds: int, before: Callable[[str], None]) -> dict[st
         (f"{name}-seed{seed}", name, config) for seed in range(seeds) for name, config in demo_configs(seed).items()
     ]
     # All are looked at before one is trained, as nothing is to be trained for a table with a stranger in it.
-    there = {place for place, _, config in planned if _is_there(folder / place, config)}
+    there = {place for place, _, config in planned if kept_record(config, folder / place)}
     results: dict[str, list[Result]] = {}
     for place, name, config in planned:
         before(f"{name}, seed {config.seed}")
@@ -57,11 +57,3 @@ def run_demo(folder: Path, seeds: int, before: Callable[[str], None]) -> dict[st
             result = resume(folder / place) if place in there else run(config, folder / place)
         results.setdefault(name, []).append(result)
     return results
-
-
-def _is_there(place: Path, config: Config) -> bool:
-    """Tell whether a run is there already, and refuse it if it is of another configuration."""
-    if not (place / "config.json").exists():
-        return False
-    kept_record(config, config.seed, place)
-    return True

@@ -154,9 +154,7 @@ def run_seeds(
     require_seeds(seeds)
     makers = find_loggers(loggers)
     places = {seed: folder / f"seed{seed}" for seed in seeds}
-    fresh = [seed for seed in seeds if not (places[seed] / "config.json").exists()]
-    for seed in set(seeds) - set(fresh):
-        _record(config, seed, places[seed])
+    fresh = [seed for seed, place in places.items() if not kept_record(replace(config, seed=seed), place)]
     if stack is None:
         stack = can_stack(config) and max(config.network.hidden, default=0) <= WIDEST
     results: dict[int, Result] = {}
@@ -202,11 +200,8 @@ def run_remaining_seeds(
     """
     require_seeds(seeds)
     places = {seed: folder / f"seed{seed}" for seed in seeds}
-    remaining = [
-        seed
-        for seed, place in places.items()
-        if not ((place / "config.json").exists() and _record(config, seed, place).complete)
-    ]
+    kept = {seed: kept_record(replace(config, seed=seed), place) for seed, place in places.items()}
+    remaining = [seed for seed, record in kept.items() if not (record and record.complete)]
     if isinstance(progress, StudyProgress):
         progress.finish(len(seeds) - len(remaining))
     if remaining:
@@ -226,10 +221,23 @@ def require_seeds(seeds: Sequence[int]) -> None:
         raise ValueError(f"expected different seeds, at least one, got {list(seeds)}")
 
 
-def _record(config: Config, seed: int, place: Path) -> Record:
-    """Open the record of a seed, if it is of this configuration."""
+def kept_record(config: Config, place: Path) -> Record | None:
+    """Open the record of an experiment, where there is one.
+
+    Args:
+        config: What is to be run.
+        place: Where its record would be.
+
+    Returns:
+        The record; None where there is none.
+
+    Raises:
+        ValueError: When it is of another configuration.
+    """
+    if not (place / "config.json").exists():
+        return None
     record = Record(place)
-    if record.config != replace(config, seed=seed):
+    if record.config != config:
         raise ValueError(
             f"expected in {place} a record of what is to be run, got one of another configuration; choose another "
             "folder with --out"
