@@ -128,7 +128,7 @@ def test_what_drifts_in_500_dimensions():
     ) in LEDGER
 
 
-@pytest.mark.parametrize("width", [512, 1024, 2048])
+@pytest.mark.parametrize("width", [512, 1024, 2048, 4096])
 @pytest.mark.parametrize("decayed", [True, False])
 def test_what_weight_decay_does_to_a_width(width, decayed):
     folder = f"width-decay/{'decay' if decayed else 'no-decay'}-{width}/seed0"
