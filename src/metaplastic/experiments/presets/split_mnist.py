@@ -12,9 +12,9 @@ def split_mnist() -> Config:
     where it is class-incremental (`--increment class`). Layer norm, which needs no statistics, cannot stand behind two
     outputs.
 
-    Expected: EXPECTED (`results/split-mnist`).
+    Expected: an average of 57 %, the last pair at 99 %, with and without metaplasticity (`results/split-mnist`).
 
-    Command: `metaplastic run split-mnist`, with `--increment task|domain|class`; half a minute on one core.
+    Command: `metaplastic run split-mnist`, with `--increment task|domain|class`; ten seconds on one core.
     """
     return Config(
         name="split-mnist",
