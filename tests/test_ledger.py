@@ -53,7 +53,7 @@ SPREAD = {
 """Tables whose rows are the accuracies per task, each mean ± deviation."""
 
 WIDTHS = (64, 128, 256, 512)
-KINDS = ("metaplastic", "ewc", "interleaved", "interleaved-metaplastic")
+KINDS = ("metaplastic", "ewc", "interleaved", "interleaved-metaplastic", "frozen")
 
 PUBLISHED = {"none": 5, "ewc": 2, "online-ewc": 2, "si": 2}
 """Rows that stand beside published numbers, and with how many seeds."""
@@ -71,7 +71,9 @@ SAID = {
     "fig2": tuple(f"{panel} average" for panel in "abcd"),
     "fig2f": tuple(f"m{m} average" for m in range(4)),
     "table1": tuple(f"{row} average" for row in ("plain", "random", "metaplastic", "ewc", "ewc-tuned", "si", "joint")),
-    "fig3": tuple(f"{kind}-{width} average" for kind in ("metaplastic", "ewc", "interleaved") for width in (64, 512)),
+    "fig3": tuple(
+        f"{kind}-{width} average" for kind in ("metaplastic", "ewc", "interleaved", "frozen") for width in (64, 512)
+    ),
     "fig4ab": ("a", "b", "tuned", "unannounced-tuned"),
     "fig4ab-reversed": ("a", "b", "tuned", "frozen", "unannounced-plain", "unannounced-tuned"),
     "fig4cd": ("c", "d", "mnist-alone", "usps-alone"),

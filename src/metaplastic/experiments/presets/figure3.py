@@ -18,12 +18,12 @@ def figure_3(size: Size = Size.LAPTOP) -> Study:
     task in place of 40, and m = 5 for them, the best of 2, 3, 5, 8 and 12 at 64 and at 512 by the test images of
     another seed (`results/fig3-tuning`). Deviations: those of all studies.
 
-    Expected: on a laptop averages at 64, 128, 256 and 512 of 57, 67, 74 and 80 % for metaplasticity, 56, 66, 76 and
-    83 % for EWC, and 87, 91, 94 and 95 % all at once (`results/fig3`). At 2048 the weight decay of Fig. 2, ten
-    times the one here, loses the first tasks, see "Why wide networks forget" in `REPRODUCTION.md`.
+    Expected: on a laptop averages at 64, 128, 256 and 512 of 58, 67, 74 and 80 % for metaplasticity, 56, 66, 76 and
+    83 % for EWC, 87, 91, 94 and 95 % all at once, and 40, 51, 63 and 74 % for frozen synapses (`results/fig3`). In
+    wider networks the weight decay of Fig. 2, ten times the one here, loses the first tasks, see `width-decay`.
 
     Command: `metaplastic run fig3 --size laptop|paper`; one kind of run by `--panels metaplastic-512 ...`. On a laptop
-    18 seconds to two and a half minutes a run on one core, five seeds of all panels an hour. At the paper's size all
+    nine seconds to a minute and a half a run on one core, five seeds of all panels an hour. At the paper's size all
     kinds and widths some 14 hours a seed on two cores (estimated).
     """
     m = sized(size, laptop=5.0, paper=1.35)
