@@ -34,7 +34,8 @@ AVERAGED = {
 
 SPREAD = {
     "MNIST, then Fashion-MNIST on a laptop": tuple(
-        f"fig4ab/{row}" for row in ("a", "b", "tuned", "frozen", "unannounced-plain", "unannounced-tuned")
+        f"fig4ab/{row}"
+        for row in ("a", "b", "tuned", "frozen", "unannounced-plain", "unannounced", "unannounced-tuned")
     ),
     "Five classes of CIFAR-10 after five, on a laptop": tuple(
         f"fig4ef/{row}"
