@@ -76,7 +76,7 @@ SAID = {
         f"{kind}-{width} average" for kind in ("metaplastic", "ewc", "interleaved", "frozen") for width in (64, 512)
     ),
     "fig4ab": ("a", "b", "tuned", "unannounced-tuned"),
-    "fig4ab-reversed": ("a", "b", "tuned", "frozen", "unannounced-plain", "unannounced-tuned"),
+    "fig4ab-reversed": ("a", "b", "tuned", "frozen", "unannounced-plain", "unannounced", "unannounced-tuned"),
     "fig4cd": ("c", "d", "mnist-alone", "usps-alone"),
     "fig4ef": ("e", "tuned"),
     "fig4gh": ("g 1", "tuned"),

@@ -154,6 +154,10 @@ def test_how_far_the_first_task_swings():
     with_decay, without = (percent(f"width-decay-checks/{name}/seed0")[1][0] for name in ("decay1e-7", "decay0"))
     assert f"gave {with_decay:.1f} % after task 2" in LEDGER
     assert f"and {without:.1f} without decay" in LEDGER
+    with_decay, without = (
+        percent(f"width-decay-checks/{name}/seed0")[1][0] for name in ("exact-decay", "exact-no-decay")
+    )
+    assert f"at 2048 ends at {with_decay:.1f} % with the decay and at {without:.1f} without" in LEDGER
 
 
 def test_what_all_studies_differ_in_is_what_their_help_says():

@@ -38,7 +38,8 @@ def figure_4ab_reversed(size: Size = Size.LAPTOP) -> Study:
     Claim (supplementary Fig. 6c, d): as in Fig. 4a, b; numbers and text of the supplement are not available.
 
     Expected: on a laptop Fashion-MNIST and MNIST at the end 15 and 97 % with m = 0, 15 and 98 % with 1.5, 86 and 93 %
-    with 7, and 82 and 82 % with 9 and nothing told; m was chosen for the other order (`results/fig4ab-reversed`).
+    with 7, and with nothing told 14 and 97 % with 1.5, 82 and 82 % with 9; m was chosen for the other order
+    (`results/fig4ab-reversed`).
 
     Command: `metaplastic run fig4ab-reversed --size laptop|paper --seeds 5`; one to two minutes a run on a laptop, on
     one core, at the paper's size some forty (estimated).
