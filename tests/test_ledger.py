@@ -40,7 +40,7 @@ SPREAD = {
     "Five classes of CIFAR-10 after five, on a laptop": tuple(
         f"fig4ef/{row}"
         for row in (
-            *("e", "f", "tuned", "frozen", "unannounced-plain", "unannounced-tuned"),
+            *("e", "f", "tuned", "frozen", "unannounced-plain", "unannounced", "unannounced-tuned"),
             *("nearest-mean", "streaming-lda", "joint"),
         )
     ),
