@@ -71,10 +71,10 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(said, tmp_path):
     assert err == f"metaplastic: {wanted} folder\n"
 
 
-LARGE = ["--hidden", "4000000", "4000000"]
+LARGE = ["--hidden", str(4 * 10**12)]
 
 
-@pytest.mark.parametrize(("words", "amount"), [(LARGE, "64000.0 GB"), (["--hidden", str(4 * 10**18)], None)])
+@pytest.mark.parametrize(("words", "amount"), [(LARGE, "1024000.0 GB"), (["--hidden", str(4 * 10**18)], None)])
 def test_a_network_that_memory_cannot_hold_is_refused(words, amount, said, tmp_path):
     status, _, err = said("run", "permuted-digits", *words, "--out", tmp_path / "run")
     assert status == 2

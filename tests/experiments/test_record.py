@@ -328,6 +328,20 @@ def test_what_a_run_goes_on_with_is_noted_where_it_changes(small, tmp_path, monk
     assert [line["engine"].get("members", 1) for line in noted] == [1]
 
 
+def test_a_run_that_was_stopped_at_its_end_can_be_gone_on_with_again_and_again(small, tmp_path):
+    """It stands at its last checkpoint without a summary, and was begun by another engine."""
+    run(small, tmp_path / "run", progress=False)
+    (tmp_path / "run" / "summary.json").unlink()
+    path = tmp_path / "run" / "metrics.jsonl"
+    first, *others = path.read_text().splitlines()
+    begun = json.loads(first)
+    begun["engine"]["members"] = 3
+    path.write_text("\n".join([json.dumps(begun), *others]) + "\n")
+    matrices = [resume(tmp_path / "run", progress=False).matrix for _ in range(3)]
+    assert matrices[0] == matrices[1] == matrices[2]
+    assert [line["event"] for line in Record(tmp_path / "run").metrics()].count("resume") == 1
+
+
 def test_the_memory_that_a_method_keeps_is_recorded_at_every_task_end(small, tmp_path):
     penalised = replace(small, method=Method.EWC, penalty=Penalty(strength=1.0, fisher_samples=10))
     plain, held = (run(config, tmp_path / config.method.value, progress=False) for config in (small, penalised))

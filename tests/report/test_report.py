@@ -158,7 +158,7 @@ def test_a_study_of_which_nothing_was_carried_out_is_refused(studies, tmp_path):
     shutil.copy(studies / "fig6ce" / "study.json", tmp_path)
     (tmp_path / "plain").mkdir()
     shutil.copy(studies / "fig6ce" / "cde" / "panel.json", tmp_path / "plain")
-    message = r"expected a panel that was carried out in the study at .*, got none; run it by 'metaplastic run STUDY"
+    message = r"expected a panel that was carried out in the study at .*, got none; run it by 'metaplastic run fig"
     with pytest.raises(ValueError, match=message):
         compare_each([tmp_path])
 

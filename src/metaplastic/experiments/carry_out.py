@@ -49,7 +49,8 @@ def carry_out(
         KeyboardInterrupt: After Ctrl-C, with checkpoints written.
         NonFiniteLossError: When training diverges; the last good checkpoints are kept.
     """
-    due, checkpoint = _Interval(records[0].config), True  # what is gone on with stands at its checkpoint
+    due = _Interval(records[0].config)
+    checkpoint = all(record.complete for record in records)
     with deferred_interrupt() as interrupt, TrainingProgress(trials[0], title, progress, len(trials)) as bar:
         try:
             for event, lines in happenings:
@@ -67,14 +68,14 @@ def carry_out(
                 if stop:
                     raise KeyboardInterrupt
                 bar.show(event, lines[0])
+            if not checkpoint:  # what is complete stands at its end when it is gone on with
+                before_checkpoint()
+                for trial, record in zip(trials, records, strict=True):
+                    record.save_checkpoint(trial)
         except NonFiniteLossError as error:
             folders = ", ".join(str(record.folder) for record in records)
             raise NonFiniteLossError(f"{error}. The last good checkpoint is kept in {folders}") from None
-    if not checkpoint:
-        before_checkpoint()
     for trial, record in zip(trials, records, strict=True):
-        if not checkpoint:
-            record.save_checkpoint(trial)  # a complete run is at its end when it is gone on with
         record.finish(trial)
 
 

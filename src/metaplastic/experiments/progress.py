@@ -132,7 +132,7 @@ class TrainingProgress:
             self.progress.stop()
         else:
             self.progress.remove_task(self.bar)
-            self.study.finish(self.runs)
+            self.study.finish(self.runs if kind is None else 0)
 
     def _done(self) -> int:
         position, schedule, tasks = self.trial.position, self.trial.schedule, self.trial.scenario.tasks

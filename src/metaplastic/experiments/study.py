@@ -33,7 +33,7 @@ class Size(enum.StrEnum):
     """How large the runs of a study are."""
 
     LAPTOP = "laptop"
-    """Smaller networks and fewer epochs. One seed of all panels takes some half an hour of one core at most, but for
+    """Smaller networks and fewer epochs. One seed of all panels takes some 35 minutes of one core at most, but for
     `real-check`, whose size is the published one, and for the two studies of width; each says what was timed."""
     PAPER = "paper"
     """The sizes and epochs of the authors' commands; what differs from their code is said by each study."""

@@ -65,7 +65,8 @@ class WandbLogger:
             line: A line of the metrics.
         """
         at, found = scalars(self.followed, line)
-        self.run.log({"epochs": at, **found})
+        if found:
+            self.run.log({"epochs": at, **found})
 
     def close(self) -> None:
         """End the run."""

@@ -1,6 +1,8 @@
 """What a record says of one run, and the records that folders hold."""
 
+import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,9 +117,10 @@ def find_records(folder: Path) -> list[Record]:
     if (folder / "study.json").exists():
         panels = sorted(child for child in folder.iterdir() if holds_records(child))
         if not panels:
+            name = json.loads((folder / "study.json").read_text()).get("study", "STUDY")
             raise ValueError(
                 f"expected a panel that was carried out in the study at {folder}, got none; run it by 'metaplastic run "
-                f"STUDY --out {folder}'"
+                f"{name} --out {shlex.quote(str(folder))}'"
             )
         trained = [panel for panel in panels if not (panel / "quadratic.json").exists()]
         return [record for panel in trained for record in find_records(panel)]

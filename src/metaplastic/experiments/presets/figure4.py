@@ -26,8 +26,8 @@ def figure_4ab(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop MNIST and Fashion-MNIST at the end 15 and 88 % with m = 0, 26 and 88 % with 1.5, 98 and 85 %
     with 7, and with nothing told 22 and 87 % with 1.5, 96 and 80 % with 9 (`results/fig4ab`).
 
-    Command: `metaplastic run fig4ab --size laptop|paper --seeds 5`; on a laptop one to two minutes a run on one core,
-    at the paper's size some forty (estimated).
+    Command: `metaplastic run fig4ab --size laptop|paper --seeds 5`; on a laptop 20 to 90 seconds a run on one core, at
+    the paper's size some forty minutes (estimated).
     """
     return Study("fig4ab", size, _panels(size, ("mnist", "fashion-mnist")))
 
@@ -36,13 +36,14 @@ def figure_4ab_reversed(size: Size = Size.LAPTOP) -> Study:
     """Fashion-MNIST, then MNIST: the same in the reversed order.
 
     Claim (supplementary Fig. 6c, d): as in Fig. 4a, b; numbers and text of the supplement are not available.
+    Deviations: those of all studies.
 
     Expected: on a laptop Fashion-MNIST and MNIST at the end 15 and 97 % with m = 0, 15 and 98 % with 1.5, 86 and 93 %
     with 7, and with nothing told 14 and 97 % with 1.5, 82 and 82 % with 9; m was chosen for the other order
     (`results/fig4ab-reversed`).
 
-    Command: `metaplastic run fig4ab-reversed --size laptop|paper --seeds 5`; one to two minutes a run on a laptop, on
-    one core, at the paper's size some forty (estimated).
+    Command: `metaplastic run fig4ab-reversed --size laptop|paper --seeds 5`; on a laptop 20 to 60 seconds a run on one
+    core, at the paper's size some forty minutes (estimated).
     """
     return Study("fig4ab-reversed", size, _panels(size, ("fashion-mnist", "mnist")))
 

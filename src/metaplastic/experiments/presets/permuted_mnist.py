@@ -13,10 +13,11 @@ def permuted_mnist() -> Config:
     and the task is known at test; m was chosen on other permutations. Other than in the paper's runs, and in the study
     `fig2`, there is no weight decay, and Adam is not begun anew.
 
-    Expected: an average of 89 %, 41 % without metaplasticity, and 84 % of the control (`results/permuted-mnist`).
+    Expected: an average of 89 %, 41 % without metaplasticity, and 84 % for the control (`results/permuted-mnist`).
 
     Command: `metaplastic run permuted-mnist`, with `--metaplasticity 0` the plain network, and with `--frozen` a
-    control that trains its gains and offsets only; five minutes on one core, 13 to 23 before there was native code.
+    control that trains its gains and offsets only; some five minutes on one core; the records took 13
+    to 23, before there was native code.
     """
     return Config(
         name="permuted-mnist",
@@ -36,7 +37,7 @@ def permuted_mnist_unannounced() -> Config:
 
     Expected: an average of 60 % (`results/permuted-mnist-unannounced`).
 
-    Command: `metaplastic run permuted-mnist-unannounced`; five minutes on one core.
+    Command: `metaplastic run permuted-mnist-unannounced`; some five minutes on one core.
     """
     return Config(
         name="permuted-mnist-unannounced",

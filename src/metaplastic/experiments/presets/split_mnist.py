@@ -6,7 +6,7 @@ from metaplastic.scenarios import Increment
 
 
 def split_mnist() -> Config:
-    """Five pairs of digits, domain-incremental by default, with exact statistics of the newest and nothing announced.
+    """Five pairs of digits, domain-incremental by default, with exact statistics of the newest, nothing announced.
 
     Claim: none; its m is not tuned. Methods without stored data are known to be weak in this scenario, and to fail
     where it is class-incremental (`--increment class`). Layer norm, which needs no statistics, cannot stand behind two
