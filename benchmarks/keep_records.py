@@ -66,7 +66,8 @@ def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bo
         return
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     lines = thinned(lines, synapses or histograms, histograms and run.name.endswith(FIRST))
-    (kept / "metrics.jsonl").write_text("".join(json.dumps(rounded(line)) + "\n" for line in lines))
+    texts = [json.dumps(rounded(line), separators=(",", ":")) + "\n" for line in lines]
+    (kept / "metrics.jsonl").write_text("".join(texts))
 
 
 def main() -> None:
