@@ -160,6 +160,24 @@ def test_how_far_the_first_task_swings():
     assert f"at 2048 ends at {with_decay:.1f} % with the decay and at {without:.1f} without" in LEDGER
 
 
+def test_what_is_left_of_mnist_at_the_papers_size():
+    """After its own task, and 25 and 50 epochs into Fashion-MNIST, which stands behind it."""
+    left = []
+    for folder in sorted((RESULTS / "fig1-paper" / "a").glob("seed*")):
+        lines = [line for line in metrics(folder.relative_to(RESULTS)) if line["event"] == "epoch"]
+        alone, *_, end = (line["correct"] for line in lines if line["epoch"] == 49)
+        (middle,) = (line["correct"] for line in lines if (line["task"], line["epoch"]) == (1, 24))
+        left.append([value / 100 for value in (alone[0], middle[0], *end)])
+    assert len(left) == 5
+    first, middle, last, fashion = (
+        f"{statistics.mean(column):.1f} ± {statistics.stdev(column):.1f}" for column in zip(*left, strict=True)
+    )
+    assert (
+        f"five seeds: MNIST {first}, then {middle} after 25 epochs and {last} after 50; Fashion-MNIST {fashion};"
+        in LEDGER
+    )
+
+
 def test_what_all_studies_differ_in_is_what_their_help_says():
     assert DEVIATIONS in LEDGER
 
