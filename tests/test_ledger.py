@@ -47,6 +47,13 @@ SPREAD = {
     "MNIST, then USPS, on a laptop": tuple(
         f"fig4cd/{row}" for row in ("c", "c-plain", "c-told", "d", "d-plain", "d-told", "mnist-alone", "usps-alone")
     ),
+    "Statistics, gains and weight decay, two tasks": tuple(
+        f"width/{row}-512"
+        for row in (
+            *("running", "running-uniform", "batch", "recalibrated", "recalibrated-uniform", "layer"),
+            *("running-no-decay", "recalibrated-no-decay", "layer-no-decay"),
+        )
+    ),
     "Halves of CIFAR-10 with no state per task, on a laptop": tuple(
         f"fig4gh/{row}" for row in ("g", "h", "tuned", "nearest-mean", "streaming-lda", "joint")
     ),
@@ -90,6 +97,9 @@ SAID = {
         )
     ),
     "real-check": ("none average", "ewc average", "online-ewc average", "si average"),
+    "width": tuple(
+        f"{row}-512 0" for row in ("running", "running-uniform", "batch", "recalibrated", "layer", "layer-no-decay")
+    ),
     "split-mnist": ("plain average", "metaplastic average"),
 }
 """By study what its line in the ledger says, in that order: panels, with `average` or a task where it is not all."""

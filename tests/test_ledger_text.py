@@ -198,3 +198,30 @@ def test_every_record_was_made_at_a_commit_that_led_here():
     ]
     assert len(said) > 600
     assert not strangers
+
+
+def test_what_statistics_gains_and_decay_do_to_the_first_of_two_tasks():
+    def first(name):
+        return [
+            100 * float(Record(run).accuracy().accuracy[-1][0])
+            for run in sorted((RESULTS / "width" / name).glob("seed*"))
+        ]
+
+    def p(one, other):
+        return f"{paired_permutation_test(first(one), first(other)).p_value:.2f}"
+
+    gains = f"p = {p('running-uniform-512', 'running-512')} and {p('recalibrated-uniform-512', 'recalibrated-512')}"
+    assert gains in LEDGER
+    assert (
+        f"beside exact ones ({paired_permutation_test(first('running-512'), first('recalibrated-512')).p_value:.3f})"
+        in LEDGER
+    )
+    assert p("batch-512", "running-512") == p("layer-no-decay-512", "layer-512") == "0.06"
+    lost = [kept - left for kept, left in zip(first("layer-no-decay-512"), first("layer-512"), strict=True)]
+    assert min(lost) > 0
+    assert f"loses {statistics.mean(lost):.0f} points by the decay" in LEDGER
+    (running,), (exact,), (running_kept,), (exact_kept,) = (
+        first(f"{name}-2048") for name in ("running", "recalibrated", "running-no-decay", "recalibrated-no-decay")
+    )
+    assert f"at {running:.1f} % with running statistics and at {exact:.1f} with exact ones" in LEDGER
+    assert f"and at {running_kept:.1f} and {exact_kept:.1f} without decay" in LEDGER
