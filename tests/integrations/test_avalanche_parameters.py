@@ -131,7 +131,7 @@ def test_the_state_is_kept_unless_a_reset_is_asked_for(two_tasks, options, steps
 
 
 def test_a_replaced_parameter_leaves_its_state_behind():
-    net = BinaryMLP([4, 3, 2], norm="layer")
+    net = BinaryMLP([4, 3, 3], norm="layer")
     optimizer = MetaplasticAdam(param_groups(net), lr=5e-3)
     net(torch.rand(5, 4)).sum().backward()
     optimizer.step()
