@@ -293,13 +293,17 @@ def test_the_accuracy_matrix_reads_as_written(small, tmp_path):
     assert AccuracyMatrix.from_csv((tmp_path / "run" / "accuracy.csv").read_text()) == result.matrix
 
 
+def resuming_is_refused(folder, message):
+    before = (folder / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=message):
+        resume(folder, progress=False)
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
 def test_a_complete_run_without_its_checkpoint_is_left_alone(small, tmp_path):
     run(small, tmp_path / "run", progress=False)
     (tmp_path / "run" / "checkpoint.safetensors").unlink()
-    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    with pytest.raises(ValueError, match=r"got none beside a complete run: there is nothing to go on with"):
-        resume(tmp_path / "run", progress=False)
-    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    resuming_is_refused(tmp_path / "run", r"got none beside a complete run: there is nothing to go on with")
 
 
 def test_a_complete_run_with_an_earlier_checkpoint_is_left_alone(small, tmp_path, monkeypatch):
@@ -308,10 +312,10 @@ def test_a_complete_run_with_an_earlier_checkpoint_is_left_alone(small, tmp_path
     earlier = path.read_bytes()
     resume(tmp_path / "run", progress=False)
     path.write_bytes(earlier)
-    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    with pytest.raises(ValueError, match=r"expected the checkpoint of its end .* got an earlier one of a complete run"):
-        resume(tmp_path / "run", progress=False)
-    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    resuming_is_refused(
+        tmp_path / "run",
+        r"expected the checkpoint of its end .* got an earlier one of a complete run: there is nothing",
+    )
 
 
 def test_what_a_run_goes_on_with_is_noted_where_it_changes(small, tmp_path, monkeypatch):

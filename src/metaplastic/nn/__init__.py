@@ -15,7 +15,6 @@ from metaplastic.nn.normalization import (
     GainInit,
     Normalization,
     NormPolicy,
-    Offset,
     Scope,
     Statistics,
     evaluating,
@@ -25,6 +24,7 @@ from metaplastic.nn.normalization import (
     recalibrate,
     require_fixed_statistics,
 )
+from metaplastic.nn.offset import Offset
 from metaplastic.nn.sign import PseudoGradient, binary_sign, clipped_straight_through, straight_through
 from metaplastic.nn.stacked import StackedLinear, StackedMLP, member_cross_entropy
 

@@ -18,7 +18,8 @@ from metaplastic.nn.conversion_report import ConversionReport, ConvertedLayer
 from metaplastic.nn.dataflow import LAYERS, Dataflow, Neighbours, Step, follow
 from metaplastic.nn.initialization import Initialization
 from metaplastic.nn.linear import BinaryLinear
-from metaplastic.nn.normalization import NormPolicy, Offset, Statistics, normalization
+from metaplastic.nn.normalization import NormPolicy, Statistics, normalization
+from metaplastic.nn.offset import Offset
 from metaplastic.nn.surroundings import constants_taken_out, dropout_before, is_normalized, no_negatives_before
 from metaplastic.nn.unconvertible import Owners, why_not
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from metaplastic.nn.fixed_scale import FixedScale
-from metaplastic.nn.normalization import Normalization, Offset, Scope, Statistics, normalizations
+from metaplastic.nn.normalization import Normalization, Scope, Statistics, normalizations
+from metaplastic.nn.offset import Offset
 from metaplastic.packed.decisions import Decision, Readout, SampleMean, SampleReadout, Thresholds
 
 REAL_STEP = 2.0**-24
