@@ -16,8 +16,8 @@ def permuted_mnist() -> Config:
     Expected: an average of 89 %, 41 % without metaplasticity, and 84 % for the control (`results/permuted-mnist`).
 
     Command: `metaplastic run permuted-mnist`, with `--metaplasticity 0` the plain network, and with `--frozen` a
-    control that trains its gains and offsets only; some five minutes on one core; the records took 13
-    to 23, before there was native code.
+    control that trains its gains and offsets only; two and a half minutes on one core; the records
+    took 13 to 23, before there was native code.
     """
     return Config(
         name="permuted-mnist",
@@ -37,7 +37,7 @@ def permuted_mnist_unannounced() -> Config:
 
     Expected: an average of 60 % (`results/permuted-mnist-unannounced`).
 
-    Command: `metaplastic run permuted-mnist-unannounced`; some five minutes on one core.
+    Command: `metaplastic run permuted-mnist-unannounced`; some three minutes on one core.
     """
     return Config(
         name="permuted-mnist-unannounced",
