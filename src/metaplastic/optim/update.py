@@ -4,7 +4,7 @@ import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -19,6 +19,10 @@ class EpsPlacement(enum.StrEnum):
     """To the root of the raw moment, as PyTorch 1.1 and the authors' code; stronger by 1/sqrt(1 - b2^t) at step t."""
     AFTER_CORRECTION = "after-correction"
     """To the root of the corrected moment, as `torch.optim.Adam` today."""
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        # By value, as Python does but for 3.11.0 to 3.11.3, whose way `torch.load` refuses in the state of optimizers.
+        return type(self), (self.value,)
 
 
 @runtime_checkable
