@@ -104,6 +104,22 @@ def test_a_lack_of_memory_ends_any_command_with_what_to_do(error, amount, said, 
     assert "--batch-size" in err
 
 
+def test_a_workload_that_memory_cannot_hold_is_refused(said, tmp_path):
+    status, _, err = said("bench", "--hidden", str(4 * 10**12), "--out", tmp_path / "bench.json")
+    assert status == 2
+    assert "metaplastic: expected room in memory" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["--hidden", "8", str(2**63)], [f"--batch-size={2**63}"], ["--seed", str(-(2**70))]])
+def test_whole_numbers_beyond_64_bits_are_refused_with_their_field(words, said, tmp_path):
+    status, _, err = said("run", "permuted-digits", *words, "--out", tmp_path / "run")
+    field, number = words[0].partition("=")[0], words[-1].rpartition("=")[2]
+    assert status == 2
+    assert err == f"metaplastic: expected {field} within 64 bits, up to about 9.2e18, got {number}\n"
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), NotImplementedError("a gap"), TypeError("a defect")])
 def test_what_no_user_can_mend_keeps_its_traceback(error, monkeypatch):
     monkeypatch.setitem(COMMANDS, "list", failing(error))

@@ -93,10 +93,18 @@ def test_the_floor_is_products_and_bytes_at_the_rates_of_the_machine():
     assert floor(work, rates)["update"] == pytest.approx((29 * (first + second) + 2 * second) / 1e4)
 
 
-def test_a_worker_that_fails_is_an_error_with_its_status():
+def test_a_worker_that_fails_is_an_error_with_its_traceback():
     spec = SubjectSpec("plain", TINY.options())
-    with working({"one": spec}, 1) as workers, pytest.raises(RuntimeError, match="got its end with status 1"):
+    with working({"one": spec}, 1) as workers, pytest.raises(RuntimeError, match=r"(?s)Traceback.*attribute 'dance'"):
         take_turns(workers, "dance", 1, 1)
+
+
+def test_a_worker_that_the_system_ends_is_an_error_with_its_status():
+    spec = SubjectSpec("plain", TINY.options())
+    with working({"one": spec}, 1) as workers:
+        workers["one"].process.kill()
+        with pytest.raises(ChildProcessError, match="got its end with status -9; systems end what takes more memory"):
+            workers["one"]._answer()
 
 
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"hidden": ()}, {"hidden": (0,)}, {"threads": -1}])

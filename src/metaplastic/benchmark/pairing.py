@@ -55,7 +55,8 @@ class Worker:
         """Wait until the subject is ready.
 
         Raises:
-            RuntimeError: When the process ends before.
+            RuntimeError: When it fails, with its traceback.
+            ChildProcessError: When the system ends the process.
         """
         self.ready = self._answer()
 
@@ -70,7 +71,8 @@ class Worker:
             What was measured each time.
 
         Raises:
-            RuntimeError: When the process ends over it.
+            RuntimeError: When it fails, with its traceback.
+            ChildProcessError: When the system ends the process.
         """
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"verb": verb, "repeats": repeats}) + "\n")
@@ -83,11 +85,14 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(
+            raise ChildProcessError(
                 f"expected an answer from a process that measures, got its end with status {self.process.wait()}; "
-                "what went wrong stands above, a lack of memory says nothing"
+                "systems end what takes more memory than there is: measure a smaller network or batch"
             )
-        return json.loads(line)
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise RuntimeError(f"a process that measures failed\n{answer['failed']}")
+        return answer
 
     def close(self) -> None:
         """End the process, which does at the end of its input."""

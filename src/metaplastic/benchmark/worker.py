@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,21 @@ def answers(kind: str, threads: int, options: dict[str, Any]) -> Iterator[dict[s
         yield {"measured": measured, "peak": peak_bytes()}
 
 
+def main(kind: str, threads: str, options: str) -> None:
+    """Answer on standard output, a line each; an error is the last answer.
+
+    Args:
+        kind: What to make.
+        threads: Threads to compute with.
+        options: What it is made of, as JSON.
+    """
+    try:
+        for answer in answers(kind, int(threads), json.loads(options)):
+            print(json.dumps(answer), flush=True)
+    except Exception:
+        # Whoever asked knows better what to say of it: a lack of memory can be mended, others are ours.
+        print(json.dumps({"failed": traceback.format_exc()}), flush=True)
+
+
 if __name__ == "__main__":
-    for answer in answers(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])):
-        print(json.dumps(answer), flush=True)
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """What the commands share: parsing, failing, showing."""
 
 import contextlib
+import dataclasses
 import functools
 import shutil
 import sys
@@ -69,6 +70,9 @@ def parse(
 
     Returns:
         The options.
+
+    Raises:
+        ValueError: When a whole number has more digits than PyTorch and NumPy count with.
     """
     markers = (tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.EnumChoicesFromValues)
     given: dict[str, Any] = {} if default is None else {"default": default}
@@ -77,7 +81,22 @@ def parse(
         # tyro joins lines again, but for those that begin with a space.
         wrap = functools.partial(textwrap.fill, width=columns, subsequent_indent=" ", break_on_hyphens=False)
         given["description"] = "\n".join(map(wrap, about.splitlines()))
-    return tyro.cli(options, args=words, prog=f"metaplastic {command}", config=markers, **given)
+    parsed = tyro.cli(options, args=words, prog=f"metaplastic {command}", config=markers, **given)
+    for name, number in _whole_numbers(parsed):
+        if not -(2**63) <= number < 2**63:
+            raise ValueError(f"expected --{name.replace('_', '-')} within 64 bits, up to about 9.2e18, got {number}")
+    return parsed
+
+
+def _whole_numbers(options: Any) -> Iterator[tuple[str, int]]:
+    """Find the whole numbers in a dataclass, each with the name of the field that holds it."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _whole_numbers(value)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, int):
+                yield field.name, item
 
 
 def shown(quiet: bool) -> bool | None:
