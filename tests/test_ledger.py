@@ -63,7 +63,7 @@ SPREAD = {
 WIDTHS = (64, 128, 256, 512)
 KINDS = ("metaplastic", "ewc", "interleaved", "interleaved-metaplastic", "frozen")
 
-PUBLISHED = {"none": 5, "ewc": 2, "online-ewc": 2, "si": 2}
+PUBLISHED = {"none": 5, "ewc": 2, "online-ewc": 2, "si": 2, "joint": 1}
 """Rows that stand beside published numbers, and with how many seeds."""
 
 

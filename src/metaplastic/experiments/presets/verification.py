@@ -29,9 +29,9 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     classifiers, table 2); beside it nearest class means, of which we know no published number.
 
     Expected: within 1.5 points of what is printed; with two seeds EWC, online EWC and SI came within half a
-    point (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
+    point, with one joint training (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that it needs five.
 
-    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; both sizes take 18 to 36 minutes a
+    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; both sizes take 14 to 36 minutes a
     run on one core.
     """
     pairs = Split("mnist", tasks=5, increment=Increment.CLASS)
