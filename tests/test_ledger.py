@@ -47,18 +47,17 @@ SPREAD = {
     "MNIST, then USPS, on a laptop": tuple(
         f"fig4cd/{row}" for row in ("c", "c-plain", "c-told", "d", "d-plain", "d-told", "mnist-alone", "usps-alone")
     ),
-    "Statistics, gains and weight decay, two tasks": tuple(
-        f"width/{row}-512"
-        for row in (
-            *("running", "running-uniform", "batch", "recalibrated", "recalibrated-uniform", "layer"),
-            *("running-no-decay", "recalibrated-no-decay", "layer-no-decay"),
-        )
-    ),
     "Halves of CIFAR-10 with no state per task, on a laptop": tuple(
         f"fig4gh/{row}" for row in ("g", "h", "tuned", "nearest-mean", "streaming-lda", "joint")
     ),
 }
 """Tables whose rows are the accuracies per task, each mean ± deviation."""
+
+POLICIES = (
+    *("running", "running-uniform", "batch", "recalibrated", "recalibrated-uniform", "layer"),
+    *("running-no-decay", "recalibrated-no-decay", "layer-no-decay"),
+)
+"""Rows of the study of normalisation at two widths."""
 
 WIDTHS = (64, 128, 256, 512)
 KINDS = ("metaplastic", "ewc", "interleaved", "interleaved-metaplastic", "frozen")
@@ -199,6 +198,15 @@ def test_a_table_of_widths_holds_what_its_records_hold():
     for row, width in zip(rows("Fig. 3 on a laptop"), WIDTHS, strict=True):
         expected = [number for kind in KINDS for number in mean_and_deviation(averages(f"fig3/{kind}-{width}"))]
         assert row == pytest.approx(expected, abs=0.0501)
+
+
+def test_a_table_of_policies_holds_what_its_records_hold():
+    for row, policy in zip(rows("Statistics, gains and weight decay, two tasks"), POLICIES, strict=True):
+        narrow = [
+            number for task in zip(*final(f"width/{policy}-512"), strict=True) for number in mean_and_deviation(task)
+        ]
+        (wide,) = final(f"width/{policy}-2048", seeds=1)
+        assert row == pytest.approx([*narrow, *wide], abs=0.0501)
 
 
 def test_the_table_of_switched_signs_holds_what_its_records_hold():

@@ -220,8 +220,21 @@ def test_what_statistics_gains_and_decay_do_to_the_first_of_two_tasks():
     lost = [kept - left for kept, left in zip(first("layer-no-decay-512"), first("layer-512"), strict=True)]
     assert min(lost) > 0
     assert f"loses {statistics.mean(lost):.0f} points by the decay" in LEDGER
-    (running,), (exact,), (running_kept,), (exact_kept,) = (
-        first(f"{name}-2048") for name in ("running", "recalibrated", "running-no-decay", "recalibrated-no-decay")
+
+
+def test_what_is_left_of_the_first_of_two_tasks_in_wide_networks():
+    panels = (
+        *("batch", "running", "recalibrated", "running-uniform", "recalibrated-uniform"),
+        *("running-no-decay", "recalibrated-no-decay", "layer", "layer-no-decay"),
     )
-    assert f"at {running:.1f} % with running statistics and at {exact:.1f} with exact ones" in LEDGER
-    assert f"and at {running_kept:.1f} and {exact_kept:.1f} without decay" in LEDGER
+    left = {panel: f"{percent(f'width/{panel}-2048/seed0')[-1][0]:.1f}" for panel in panels}
+    batch, running, exact, running_uniform, uniform, running_free, free, layer, layer_free = left.values()
+    assert f"at {batch} %; by statistics kept" in LEDGER
+    assert f"running or exact, they end at {running} and {exact}." in LEDGER
+    assert f"at {running_uniform} and {uniform}, though the decay is the same" in LEDGER
+    assert f"without the decay it is {running_free} and {free}." in LEDGER
+    assert f"ends at {layer} with the decay and at {layer_free} without" in LEDGER
+    assert (
+        f"at 2048, one seed, running {running}, without decay {running_free}, gains from U(0, 1) {running_uniform}, of "
+        f"the test batch {batch}, exact {exact}, layer norm {layer}, without decay {layer_free};"
+    ) in LEDGER
