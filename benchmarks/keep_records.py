@@ -16,7 +16,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-WHOLE = ("config.json", "environment.json", "accuracy.csv", "summary.json", "sign_switch.json", "divergence.json")
+WHOLE = (
+    *("config.json", "environment.json", "accuracy.csv", "summary.json"),
+    *("sign_switch.json", "divergence.json", "fresh_statistics.json"),
+)
 SECTIONED = ("config.json", "environment.json", "summary.json")
 FIRST, STUDY = "seed0", "study.json"
 

@@ -6,12 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from metaplastic.cli import main
 from metaplastic.data import Dataset, Samples, load, save_npz
 from metaplastic.data.catalogue import CATALOGUE
 from metaplastic.data.feature_files import feature_file
-from metaplastic.evaluation import LayerDivergence, QuadraticResult, TrainingLoss, divergence_report, switch_signs
+from metaplastic.evaluation import (
+    LayerDivergence,
+    QuadraticResult,
+    TrainingLoss,
+    divergence_report,
+    predict,
+    switch_signs,
+)
 from metaplastic.experiments import (
     STUDIES,
     Interrupted,
@@ -31,9 +39,10 @@ from metaplastic.experiments import (
 from metaplastic.experiments.build import build_scenario
 from metaplastic.experiments.config import Config, Family, Network, Running
 from metaplastic.experiments.method_config import Method
+from metaplastic.experiments.run import make_trial
 from metaplastic.experiments.scenario_config import Features, Permuted, Sequence, Split, Stream
 from metaplastic.learners import Engine, Fisher, NonFiniteLossError, Schedule
-from metaplastic.nn import BinaryMLP, recalibrate
+from metaplastic.nn import BinaryMLP, NormPolicy, Scope, Statistics, normalizations, recalibrate
 from metaplastic.optim import MetaplasticAdam, param_groups
 from metaplastic.report import compare_each
 from metaplastic.scenarios import Augmentation, Grouping, Task, stream
@@ -80,7 +89,7 @@ def quick_panel(panel):
         return panel
     if isinstance(panel, SwitchingPanel):
         return replace(panel, config=quick(panel.config), counts=(5, 5), draws=2, samples=30, importance_samples=20)
-    return TrainingPanel(quick(panel.config))
+    return replace(panel, config=quick(panel.config))
 
 
 def quick_study(name):
@@ -159,6 +168,36 @@ def test_a_probe_keeps_what_it_found(tmp_path):
         loss = TrainingLoss(network, task, rows)
         found = switch_signs(loss, name, count=count, generator=source, draws=2, bins=15)
         assert switching[name] == approximately(found.as_json())
+
+
+def test_fresh_statistics_are_those_of_the_weights_at_the_end(tmp_path):
+    """With the current state alone, set to gains and offsets of each task in turn and recalibrated by its images."""
+    panel = quick_panel(study("width-decay").panels["decay-512"])
+    run_study(Study("mine", Size.LAPTOP, {"p": panel}), (3,), tmp_path / "s", progress=False)
+    record = Record(tmp_path / "s" / "p" / "seed3")
+    found = json.loads((record.folder / "fresh_statistics.json").read_text())
+    assert found["kept"] == record.accuracy().accuracy[-1].tolist()
+
+    trial = make_trial(record.config)
+    trial.network.load_state_dict(load_file(record.folder / "network.safetensors"))
+    expected = []
+    for index, (task, test) in enumerate(zip(trial.scenario.tasks, trial.scenario.tests, strict=True)):
+        with torch.no_grad():
+            for layer in normalizations(trial.network):
+                layer.gain.copy_(layer.kept[index][0])
+                layer.offset.copy_(layer.kept[index][1])
+        recalibrate(trial.network, task.view.batch(trial.schedule.calibration_rows(task, index))[0])
+        _, labels = test.view.batch(torch.arange(len(test.view)))
+        expected.append(float((predict(trial.network, test) == labels).double().mean()))
+    assert found["fresh"] == pytest.approx(expected)
+    assert found["fresh"][0] != found["kept"][0]
+
+
+@pytest.mark.parametrize("norm", [NormPolicy(), NormPolicy(Statistics.RUNNING, Scope.PER_TASK)])
+def test_only_exact_statistics_kept_per_task_are_taken_anew(norm):
+    config = replace(study("width-decay").panels["decay-512"].config, norm=norm)
+    with pytest.raises(ValueError, match="expected recalibrated statistics kept per task, to be taken anew, got"):
+        TrainingPanel(config, fresh_statistics=True)
 
 
 def test_a_probe_is_not_taken_for_another(tmp_path):

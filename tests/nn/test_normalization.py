@@ -195,6 +195,40 @@ def test_recalibration_ignores_a_selected_task():
         assert net[0].task == 0
 
 
+def test_kept_statistics_are_taken_anew_with_the_gains_of_their_task():
+    """As if the current state were the task's: its gains and offsets, and the weights as they are by then."""
+    net = nn.Sequential(nn.Linear(5, 5), norm(scope=Scope.PER_TASK), nn.Linear(5, 5), norm(scope=Scope.PER_TASK))
+    net.double()
+    old, new = normal(40, 5, seed=1), normal(40, 5, seed=2, scale=3.0)
+    for task, samples in enumerate((old, new)):
+        recalibrate(net, samples)
+        keep_task(net, task)
+        for parameter in net.parameters():
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(task))
+    expected = copy.deepcopy(net)
+    for layer in normalizations(expected):
+        gain, offset, *_ = layer.kept[0]
+        layer.gain.data, layer.offset.data = gain.clone(), offset.clone()
+    recalibrate(expected, old)
+    before = copy.deepcopy(net)
+    recalibrate(net, old, task=0)
+    with evaluating(net, task=0), evaluating(expected):
+        torch.testing.assert_close(net(old), expected(old), **exact)
+    for layer, was in zip(normalizations(net), normalizations(before), strict=True):
+        assert not torch.equal(layer.kept[0], was.kept[0])
+        assert torch.equal(layer.kept[1], was.kept[1])
+        assert torch.equal(layer.mean, was.mean)
+        assert torch.equal(layer.variance, was.variance)
+
+
+def test_statistics_of_a_task_that_kept_none_are_refused():
+    net = nn.Sequential(norm(scope=Scope.PER_TASK))
+    recalibrate(net, normal(30, 5))
+    keep_task(net, 2)
+    with pytest.raises(ValueError, match=r"one of \[2\], got 0; None takes the current statistics"):
+        recalibrate(net, normal(30, 5), task=0)
+
+
 def test_too_few_samples_are_refused():
     with pytest.raises(ValueError, match="expected at least 2 samples to calibrate with, got 1; give 1,000 or more"):
         recalibrate(norm(), normal(1, 5))

@@ -14,6 +14,7 @@ from metaplastic.choices import unknown
 from metaplastic.evaluation import high_dimensional_quadratic, run_quadratic, two_dimensional_quadratic
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.environment import environment
+from metaplastic.experiments.fresh_statistics import retest
 from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.scenario_config import at_least
@@ -21,6 +22,7 @@ from metaplastic.experiments.side_by_side import side_by_side
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
 from metaplastic.files import require_room, write_json
 from metaplastic.learners import NonFiniteLossError
+from metaplastic.nn import Scope, Statistics
 
 FORMAT = 1
 """Number of the format of `study.json`."""
@@ -60,9 +62,23 @@ class TrainingPanel:
 
     Args:
         config: What is run; its seed is replaced.
+        fresh_statistics: Whether every task is tested once more at the end, with statistics taken anew from images of
+            it, so that weights that lost it are told from statistics that ceased to fit them.
+
+    Raises:
+        ValueError: When statistics are to be taken anew that are not exact or not kept per task.
     """
 
     config: Config
+    fresh_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        norm = self.config.norm
+        if self.fresh_statistics and (norm.statistics, norm.scope) != (Statistics.RECALIBRATED, Scope.PER_TASK):
+            raise ValueError(
+                f"expected recalibrated statistics kept per task, to be taken anew, got {norm.statistics.value!r} and "
+                f"{norm.scope.value!r}; leave fresh_statistics away"
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return nothing: a record holds its configuration."""
@@ -71,7 +87,7 @@ class TrainingPanel:
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
     ) -> None:
-        """Train, with a record for every seed in a folder `seed0` and so on.
+        """Train, with a record for every seed in a folder `seed0` and so on; test with fresh statistics if asked to.
 
         Args:
             folder: Folder of the panel.
@@ -80,6 +96,8 @@ class TrainingPanel:
             progress: Whether, or where, to show a progress bar; None shows it on a terminal.
         """
         run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+        for seed in seeds if self.fresh_statistics else ():
+            retest(folder / f"seed{seed}", data_dir, progress)
 
 
 @dataclass(frozen=True)

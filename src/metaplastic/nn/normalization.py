@@ -211,11 +211,12 @@ class Normalization(nn.Module):
         others = [dimension for dimension in range(x.dim()) if dimension != 1]
         # Two passes over the columns take an eighth of the time of torch.var_mean, which goes along them.
         mean = x.mean(others, keepdim=True)
-        self.mean.copy_(mean.flatten())
-        self.variance.copy_((x - mean).square_().mean(others))
+        *_, taken_mean, taken_variance = self._state(self.task)
+        taken_mean.copy_(mean.flatten())
+        taken_variance.copy_((x - mean).square_().mean(others))
 
     def _state(self, task: int | None) -> tuple[Tensor, ...]:
-        """Gain, offset, mean and variance for a task; the current ones if none were kept for it."""
+        """Gain, offset, mean and variance for a task, not copied; the current ones if none were kept for it."""
         if task is not None and task in self.kept_tasks.tolist():
             return self.kept[self.kept_tasks.tolist().index(task)].unbind(0)
         gain = torch.ones_like(self.mean) if self.gain is None else self.gain
@@ -296,7 +297,7 @@ def require_fixed_statistics(network: nn.Module, why: str) -> None:
 
 
 @torch.no_grad()
-def recalibrate(network: nn.Module, inputs: Shaped[Tensor, "samples ..."]) -> None:
+def recalibrate(network: nn.Module, inputs: Shaped[Tensor, "samples ..."], task: int | None = None) -> None:
     """Take the exact normalisation statistics of a set of samples, layer by layer.
 
     One pass over all samples at once: each layer measures the mean and the variance of what reaches it, then
@@ -306,9 +307,11 @@ def recalibrate(network: nn.Module, inputs: Shaped[Tensor, "samples ..."]) -> No
     Args:
         network: Network with `Statistics.RECALIBRATED` layers; its mode is left as found.
         inputs: At least 1,000 training samples of the task, as the network takes them.
+        task: Index of an earlier task whose kept statistics are taken anew, by its own gains and offsets: those that
+            were kept cease to fit where later tasks change the weights below. None takes the current statistics.
 
     Raises:
-        ValueError: For fewer than 2 samples.
+        ValueError: For fewer than 2 samples, and for a task for which nothing was kept.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(4, 3), Normalization(3, NormPolicy())).eval()
@@ -322,7 +325,12 @@ def recalibrate(network: nn.Module, inputs: Shaped[Tensor, "samples ..."]) -> No
         return
     if len(inputs) < 2:
         raise ValueError(f"expected at least 2 samples to calibrate with, got {len(inputs)}; give 1,000 or more")
-    with evaluating(network):
+    if task is not None and not all(task in layer.kept_tasks.tolist() for layer in layers):
+        raise ValueError(
+            f"expected a task whose normalisation was kept, one of {layers[0].kept_tasks.tolist()}, got {task}; None "
+            "takes the current statistics"
+        )
+    with evaluating(network, task):
         try:
             for layer in layers:
                 layer.collecting = True

@@ -85,7 +85,7 @@ def width_and_weight_decay(size: Size = Size.LAPTOP) -> Study:
         for name, (decay, gains) in rows.items():
             config = _wide(permuted_mnist(Size.PAPER, 1.35, decay=decay), width, size)
             norm = replace(config.norm, gain_init=gains)
-            panels[f"{name}-{width}"] = TrainingPanel(replace(config, norm=norm))
+            panels[f"{name}-{width}"] = TrainingPanel(replace(config, norm=norm), fresh_statistics=True)
     return Study("width-decay", size, panels)
 
 
