@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgba
 
 from metaplastic.experiments import Record, study
 from metaplastic.report import capacity_curves, paper_figures, read_studies, width_curves
+from metaplastic.report.table import NOTHING
 
 from .made_up import SAMPLES, forgetting, made_up_study
 
@@ -84,6 +85,22 @@ def test_the_page_of_widths_has_curves_and_says_what_is_left_of_the_first_task(w
         means = [100 * mean([width / name], lambda one, at=at: one.accuracy().accuracy[at]) for at in places]
         assert [cell.split(" ")[0] for cell in cells] == [f"{value:.1f}" for value in means]
         assert f"{name}: {cells[0]}, {cells[1]}" in found["curves"].alternative
+
+
+def test_accuracy_by_statistics_taken_anew_stands_beside_that_by_kept_ones(tmp_path):
+    folder = made_up_study("width-decay", tmp_path / "w", forgetting, SEEDS, ("decay-512", "decay-1024", "uniform-512"))
+    before = figures(folder)["width"]
+    for seed, shares in zip(SEEDS, ([0.5, 0.7], [0.7, 0.7]), strict=True):
+        path = folder / "decay-1024" / f"seed{seed}" / "fresh_statistics.json"
+        path.write_text(json.dumps({"kept": [0.1, 0.2], "fresh": shares}))
+    found = figures(folder)["width"]
+    assert found.table == [*before.table, ["decay, statistics taken anew", NOTHING, "65.0 ± 63.5"]]
+    assert f"decay, statistics taken anew: {NOTHING}, 65.0 ± 63.5" in found.alternative
+    (dashed,) = (line for line in found.figure.axes[0].lines if line.get_linestyle() == "--" and len(line.get_xdata()))
+    assert dashed.get_xdata().tolist() == [1024]
+    assert dashed.get_ydata().tolist() == pytest.approx([65.0])
+    assert "Dashed: statistics taken" in found.figure.texts[-1].get_text()
+    assert "Dashed" not in before.figure.texts[-1].get_text()
 
 
 def test_widths_without_metrics_are_named_or_have_no_curves(tmp_path):

@@ -10,7 +10,7 @@ from metaplastic.report.page_figure import PageFigure, mean_and_reach, shown_sta
 from metaplastic.report.paper_tasks import numbered
 from metaplastic.report.studies import StudyRecord
 from metaplastic.report.table import NOTHING, told
-from metaplastic.report.trends import averages, by_width, width_lines
+from metaplastic.report.trends import Averages, averages, by_width, width_lines
 from metaplastic.report.width_panels import capacity_curves, so_far, width_curves
 
 PANELS = {
@@ -35,7 +35,7 @@ def width_figures(study: StudyRecord) -> list[PageFigure]:
     figures = []
     for one, end in numbered(study):
         curves = _curves(one, end)
-        figures += [*curves, _width(one, end, [] if curves else one.without_curves())]
+        figures += [*curves, _width(one, end, _anew(study, one), [] if curves else one.without_curves())]
     return figures
 
 
@@ -126,12 +126,30 @@ def _last_of_each(body: Table) -> Table:
     return list({row[0]: row for row in body}.values())
 
 
-def _width(comparison: Comparison, end: str, silent: Sequence[str] = ()) -> PageFigure:
-    kinds = by_width(comparison)
+def _anew(study: StudyRecord, comparison: Comparison) -> dict[str, Averages]:
+    """Averages over the tests with statistics taken anew, of the kinds and widths where that was measured."""
+    found = {
+        panel.title: np.array([np.mean(probes.fresh) for probes in panel.probes.values() if probes.fresh])
+        for panel in study.done
+    }
+    kinds = {
+        kind: {width: found[group.label] for width, group in groups.items() if len(found[group.label])}
+        for kind, groups in by_width(comparison).items()
+    }
+    return {kind: groups for kind, groups in kinds.items() if groups}
+
+
+def _width(
+    comparison: Comparison, end: str, anew: dict[str, Averages] | None = None, silent: Sequence[str] = ()
+) -> PageFigure:
+    kinds, anew = by_width(comparison), anew or {}
     widths = sorted({width for groups in kinds.values() for width in groups})
+    lines: dict[str, Averages]
+    lines = {kind: {width: averages(group) for width, group in groups.items()} for kind, groups in kinds.items()}
+    lines |= {f"{kind}, statistics taken anew": groups for kind, groups in anew.items()}
     body = [
-        [kind, *(mean_and_reach(100 * averages(groups[width])) if width in groups else NOTHING for width in widths)]
-        for kind, groups in kinds.items()
+        [kind, *(mean_and_reach(100 * found[width]) if width in found else NOTHING for width in widths)]
+        for kind, found in lines.items()
     ]
     said = "; ".join(f"{row[0]}: {', '.join(row[1:])}" for row in body)
     said_of_numbers = "Average accuracy over the tasks in %, mean over the seeds and half its 95 % interval."
@@ -139,7 +157,7 @@ def _width(comparison: Comparison, end: str, silent: Sequence[str] = ()) -> Page
         f"width{end}",
         "Final average against the width of the networks",
         f"Lines of average test accuracy after the last task against width {', '.join(map(str, widths))}. {said}.",
-        width_lines(comparison),
+        width_lines(comparison, anew),
         [["", *(f"width {width}" for width in widths)], *body],
         (said_of_numbers, *told(comparison), *silent),
     )

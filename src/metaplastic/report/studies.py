@@ -24,10 +24,12 @@ class Probes:
     Args:
         sign_switch: By layer, what switching signs cost; empty where it was not measured.
         divergence: By layer, importance against speed; the same.
+        fresh: By test, the share of right answers by statistics taken anew; empty where that was not measured.
     """
 
     sign_switch: Mapping[str, SignSwitch] = field(default_factory=dict)
     divergence: Mapping[str, LayerDivergence] = field(default_factory=dict)
+    fresh: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -242,12 +244,14 @@ def _read_panel(folder: Path) -> PanelRecord:
 
 
 def _read_probes(folder: Path) -> Probes:
-    switch, divergence = (
-        _json(folder / name) if (folder / name).exists() else {} for name in ("sign_switch.json", "divergence.json")
+    switch, divergence, retested = (
+        _json(folder / name) if (folder / name).exists() else {}
+        for name in ("sign_switch.json", "divergence.json", "fresh_statistics.json")
     )
     return Probes(
         {layer: SignSwitch.from_json(plain) for layer, plain in switch.items()},
         {layer: LayerDivergence.from_json(plain) for layer, plain in divergence.items()},
+        tuple(retested.get("fresh", ())),
     )
 
 

@@ -1,6 +1,7 @@
 """Comparisons along something that grows: the width of networks, the parts of a stream."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from metaplastic.report.style import capital, group_colour, group_marker, look, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Averages = Mapping[int, Float64[np.ndarray, " seed"]]
+"""Width to average accuracy over the tests, in [0, 1], one per seed."""
 
 _APART = 1.015  # factor between the widths of neighbouring kinds, so that whiskers do not hide each other
 
@@ -56,11 +60,12 @@ def by_width(comparison: Comparison) -> dict[str, dict[int, Group]]:
     return {label: kinds[label] for label in order}
 
 
-def width_lines(comparison: Comparison) -> "Figure":
+def width_lines(comparison: Comparison, anew: Mapping[str, Averages] | None = None) -> "Figure":
     """Draw the final accuracy, averaged over the tasks, against the width of the networks, one line per kind.
 
     Args:
         comparison: Groups whose labels may end in their width, as `ewc-1024`; what is before it is the kind.
+        anew: Kind to width to averages in [0, 1] by statistics taken anew, one per seed, drawn dashed; None draws none.
 
     Returns:
         A figure; widths in octaves, accuracies in per cent.
@@ -77,6 +82,8 @@ def width_lines(comparison: Comparison) -> "Figure":
         frame = Frame(1, width=4.4, height=3.0, legend=Frame.legend_width(list(kinds)), top=0.75)
         title = f"{capital(comparison.title)}: final average against width"
         note = over_seeds(comparison, "dot", f"whisker: {Band.INTERVAL}")
+        if anew:
+            note += " Dashed: statistics taken anew from images of each task."
         figure, (panel,) = frame.open(title, " · ".join(comparison.common().values()), note)
         panel.set_xscale("log", base=2)
         percent_axis(panel)
@@ -85,6 +92,12 @@ def width_lines(comparison: Comparison) -> "Figure":
             _draw_kind(panel, label, groups, place, _APART ** (place - middle))
             for place, (label, groups) in enumerate(kinds.items())
         ]
+        for place, kind in enumerate(kinds):
+            found = (anew or {}).get(kind, {})
+            means = [100 * float(np.mean(values)) for values in found.values()]
+            panel.plot(
+                list(found), means, "--", color=group_colour(place), marker=group_marker(place), fillstyle="none"
+            )
         panel.set_xticks(widths, [str(width) for width in widths])
         panel.minorticks_off()
         panel.set_xlim(widths[0] / 1.2, widths[-1] * 1.2)
