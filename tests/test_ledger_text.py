@@ -128,23 +128,78 @@ def test_what_drifts_in_500_dimensions():
     ) in LEDGER
 
 
-@pytest.mark.parametrize("width", [512, 1024, 2048, 4096])
-@pytest.mark.parametrize("decayed", [True, False])
-def test_what_weight_decay_does_to_a_width(width, decayed):
-    folder = f"width-decay/{'decay' if decayed else 'no-decay'}-{width}/seed0"
+WIDTHS = (512, 1024, 2048, 4096)
+KINDS = {"decay": "1e-7, 1", "no-decay": "0, 1", "uniform": "1e-7, U(0, 1)"}
+"""Panels of the study of width and weight decay: which decay, and where gains start."""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_decay_and_gains_do_to_a_width(width, kind):
+    folder = f"width-decay/{kind}-{width}/seed0"
     first, second, *_, last = percent(folder)
-    consolidated = middle_layer(folder, 0)["consolidated_fraction"]
-    flipped = middle_layer(folder, 1)["flip_rate"]
     cells = [
-        f"{width}, 1e-7, the authors'" if decayed else f"**{width}, 0**",
+        f"{width}, {KINDS[kind]}",
         f"{first[0]:.1f}",
         f"{second[0]:.1f}, {second[1]:.1f}",
         ", ".join(f"{value:.1f}" for value in last),
         f"{statistics.mean(last):.1f}",
-        f"{100 * consolidated:.1f} %",
-        f"{100 * flipped:.1f} %",
+        f"{100 * middle_layer(folder, 0)['consolidated_fraction']:.1f} %",
+        f"{100 * middle_layer(folder, 1)['flip_rate']:.1f} %",
     ]
     assert f"| {' | '.join(cells)} |" in LEDGER
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_frozen_synapses_come_to(width):
+    first, second, *_, last = percent(f"width-decay/frozen-{width}/seed0")
+    cells = [
+        f"{width}, frozen",
+        f"{first[0]:.1f}",
+        f"{second[0]:.1f}, {second[1]:.1f}",
+        ", ".join(f"{value:.1f}" for value in last),
+        f"{statistics.mean(last):.1f}",
+    ]
+    assert f"| {' | '.join(cells)} | | |" in LEDGER
+
+
+def retested(folder):
+    """Accuracy in % of every task by kept statistics and by fresh ones."""
+    found = json.loads((RESULTS / folder / "fresh_statistics.json").read_text())
+    return [[100 * share for share in found[name]] for name in ("kept", "fresh")]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_statistics_taken_anew_give(width, kind):
+    cells = [f"{width}, {KINDS[kind]}"]
+    for seed in (0, 1):
+        run = f"width-decay/{kind}-{width}/seed{seed}"
+        if not (RESULTS / run).exists():
+            cells += ["-", "-"]
+            continue
+        left = percent(run)[-1]
+        cells.append(f"{statistics.mean(left):.1f}")
+        if not (RESULTS / run / "fresh_statistics.json").exists():
+            cells.append("-")
+            continue
+        kept, fresh = retested(run)
+        assert kept == pytest.approx(left)
+        cells.append(f"{statistics.mean(fresh):.1f}")
+    assert f"| {' | '.join(cells)} |" in LEDGER
+
+
+def test_the_line_of_width_and_decay_says_what_records_hold():
+    def said(kind):
+        means = [f"{statistics.mean(percent(f'width-decay/{kind}-{width}/seed0')[-1]):.1f}" for width in WIDTHS]
+        return f"{', '.join(means[:-1])} and {means[-1]}"
+
+    assert (
+        f"{said('decay')} with the authors' decay and gains from 1, {said('no-decay')} without the decay, "
+        f"{said('uniform')} with it and gains from U(0, 1), {said('frozen')} with frozen synapses;"
+    ) in LEDGER
+    kept, fresh = (", ".join(f"{share:.1f}" for share in row) for row in retested("width-decay/decay-4096/seed0"))
+    assert f"gives {kept} % by what was kept, and {fresh} % anew" in LEDGER
 
 
 def test_how_far_the_first_task_swings():
