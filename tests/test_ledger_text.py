@@ -189,6 +189,15 @@ def test_what_statistics_taken_anew_give(width, kind):
     assert f"| {' | '.join(cells)} |" in LEDGER
 
 
+def test_how_far_two_seeds_of_a_width_are_apart():
+    apart = []
+    for kind in KINDS:
+        for width in WIDTHS[:-1]:
+            first, second = (statistics.mean(percent(f"width-decay/{kind}-{width}/seed{seed}")[-1]) for seed in (0, 1))
+            apart.append(abs(first - second))
+    assert f"the second seed, up to 2048, ends within {max(apart):.1f} points of the first" in LEDGER
+
+
 def test_the_line_of_width_and_decay_says_what_records_hold():
     def said(kind):
         means = [f"{statistics.mean(percent(f'width-decay/{kind}-{width}/seed0')[-1]):.1f}" for width in WIDTHS]

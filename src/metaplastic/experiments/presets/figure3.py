@@ -20,7 +20,8 @@ def figure_3(size: Size = Size.LAPTOP) -> Study:
 
     Expected: on a laptop averages at 64, 128, 256 and 512 of 58, 67, 74 and 80 % for metaplasticity, 56, 66, 76 and
     83 % for EWC, 87, 91, 94 and 95 % all at once, and 40, 51, 63 and 74 % for frozen synapses (`results/fig3`). In
-    wider networks the weight decay of Fig. 2, ten times the one here, loses the first tasks, see `width-decay`.
+    wider networks, with the weight decay of Fig. 2, ten times the one here, the first tasks are lost, mostly by
+    statistics that were kept for them, see `width-decay`.
 
     Command: `metaplastic run fig3 --size laptop|paper`; one kind of run by `--panels metaplastic-512 ...`. On a laptop
     nine seconds to a minute and a half a run on one core, five seeds of all panels an hour. At the paper's size all
