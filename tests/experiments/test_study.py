@@ -193,6 +193,16 @@ def test_fresh_statistics_are_those_of_the_weights_at_the_end(tmp_path):
     assert found["fresh"][0] != found["kept"][0]
 
 
+def test_a_record_without_its_network_cannot_be_tested_with_fresh_statistics(tmp_path):
+    one = Study("mine", Size.LAPTOP, {"p": quick_panel(study("width-decay").panels["decay-512"])})
+    run_study(one, (3,), tmp_path / "s", progress=False)
+    inside = tmp_path / "s" / "p" / "seed3"
+    for name in ("network.safetensors", "fresh_statistics.json"):
+        (inside / name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"got a record without it; run the panel again in another folder"):
+        run_study(one, (3,), tmp_path / "s", progress=False)
+
+
 @pytest.mark.parametrize("norm", [NormPolicy(), NormPolicy(Statistics.RUNNING, Scope.PER_TASK)])
 def test_only_exact_statistics_kept_per_task_are_taken_anew(norm):
     config = replace(study("width-decay").panels["decay-512"].config, norm=norm)

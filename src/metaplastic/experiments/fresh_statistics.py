@@ -26,15 +26,24 @@ def retest(folder: Path, data_dir: Path | None = None, progress: Shown = None) -
         folder: A complete record, with its network, whose statistics are exact and kept per task.
         data_dir: Where the data lie; None looks where `load` looks.
         progress: Whether, or where, to show a progress bar; None shows it on a terminal.
+
+    Raises:
+        FileNotFoundError: When the record was kept without its network.
     """
     if (folder / FRESH).exists():
         return
+    weights = folder / "network.safetensors"
+    if not weights.exists():
+        raise FileNotFoundError(
+            f"expected {weights}, to test the network with fresh statistics, got a record without it; run the panel "
+            "again in another folder with --out"
+        )
     config = Record(folder).config
     trial = make_trial(config, data_dir)
     title = f"taking statistics anew, seed {config.seed}"
     with computing(config.running.threads), counting(title, len(trial.scenario.tasks), progress) as advance:
         network, scenario = trial.network, trial.scenario
-        network.load_state_dict(load_file(folder / "network.safetensors"))
+        network.load_state_dict(load_file(weights))
         kept = count_correct(network, scenario, batch_size=trial.test_batch)
         for index, task in enumerate(scenario.tasks):
             inputs, _ = task.view.batch(trial.schedule.calibration_rows(task, index))
