@@ -103,8 +103,9 @@ def test_a_worker_that_the_system_ends_is_an_error_with_its_status():
     spec = SubjectSpec("plain", TINY.options())
     with working({"one": spec}, 1) as workers:
         workers["one"].process.kill()
+        workers["one"].process.wait()
         with pytest.raises(ChildProcessError, match="got its end with status -9; systems end what takes more memory"):
-            workers["one"]._answer()
+            workers["one"].measure("step")
 
 
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"hidden": ()}, {"hidden": (0,)}, {"threads": -1}])

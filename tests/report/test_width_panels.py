@@ -96,10 +96,14 @@ def test_accuracy_by_statistics_taken_anew_stands_beside_that_by_kept_ones(tmp_p
     found = figures(folder)["width"]
     assert found.table == [*before.table, ["decay, statistics taken anew", NOTHING, "65.0 ± 63.5"]]
     assert f"decay, statistics taken anew: {NOTHING}, 65.0 ± 63.5" in found.alternative
-    (dashed,) = (line for line in found.figure.axes[0].lines if line.get_linestyle() == "--" and len(line.get_xdata()))
+    (dashed,) = (line for line in found.figure.axes[0].lines if line.get_linestyle() == "--")
     assert dashed.get_xdata().tolist() == [1024]
     assert dashed.get_ydata().tolist() == pytest.approx([65.0])
     assert "Dashed: statistics taken" in found.figure.texts[-1].get_text()
+    (folder / "decay-1024" / "seed1" / "fresh_statistics.json").unlink()
+    some = "Statistics were taken anew of some seeds only: decay-1024 (1 of 2 seeds)."
+    assert some in figures(folder)["width"].notes
+    assert some not in found.notes
     assert "Dashed" not in before.figure.texts[-1].get_text()
 
 

@@ -75,8 +75,9 @@ class Worker:
             ChildProcessError: When the system ends the process.
         """
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"verb": verb, "repeats": repeats}) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # of a process that has ended, which the answer tells
+            self.process.stdin.write(json.dumps({"verb": verb, "repeats": repeats}) + "\n")
+            self.process.stdin.flush()
         answer = self._answer()
         self.peak = answer["peak"]
         return answer["measured"]

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 
 _NO_MEMORY = re.compile(
-    r"can't allocate memory|unable to allocate|not enough memory|out of memory|storage size calculation overflow", re.I
+    r"MemoryError|bad_alloc|can't allocate memory|unable to allocate|not enough memory|out of memory"
+    r"|storage size calculation overflow",
+    re.I,
 )
 """What torch and NumPy say where there is not enough memory; torch does so without an exception of its own for it."""
 

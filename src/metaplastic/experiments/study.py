@@ -17,6 +17,7 @@ from metaplastic.experiments.environment import environment
 from metaplastic.experiments.fresh_statistics import retest
 from metaplastic.experiments.interrupt import resumed_by
 from metaplastic.experiments.progress import Shown, StudyProgress
+from metaplastic.experiments.record import Record
 from metaplastic.experiments.scenario_config import at_least
 from metaplastic.experiments.side_by_side import side_by_side
 from metaplastic.experiments.stack import require_seeds, run_remaining_seeds
@@ -94,10 +95,23 @@ class TrainingPanel:
             seeds: The seeds.
             data_dir: Where the data lie; None looks where `load` looks.
             progress: Whether, or where, to show a progress bar; None shows it on a terminal.
+
+        Raises:
+            NonFiniteLossError: When a training diverged; all others were carried out, and tested, before.
         """
-        run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
-        for seed in seeds if self.fresh_statistics else ():
-            retest(folder / f"seed{seed}", data_dir, progress)
+        try:
+            run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+        except NonFiniteLossError:
+            self._retest(folder, seeds, data_dir, progress)
+            raise
+        self._retest(folder, seeds, data_dir, progress)
+
+    def _retest(self, folder: Path, seeds: Sequence[int], data_dir: Path | None, progress: Shown) -> None:
+        """Test complete records with fresh statistics; others diverged."""
+        records = [Record(folder / f"seed{seed}") for seed in seeds if self.fresh_statistics]
+        for record in records:
+            if record.complete:
+                retest(record.folder, data_dir, progress)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The figures of studies that compare widths of networks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -139,6 +139,17 @@ def _anew(study: StudyRecord, comparison: Comparison) -> dict[str, Averages]:
     return {kind: groups for kind, groups in kinds.items() if groups}
 
 
+def _fewer(kinds: Mapping[str, Mapping[int, Group]], anew: Mapping[str, Averages]) -> list[str]:
+    """Say where a mean by statistics taken anew is of fewer seeds than that by kept ones."""
+    few = [
+        f"{groups[width].label} ({len(anew[kind][width])} of {len(groups[width].runs)} seeds)"
+        for kind, groups in kinds.items()
+        for width in anew.get(kind, {})
+        if len(anew[kind][width]) < len(groups[width].runs)
+    ]
+    return [f"Statistics were taken anew of some seeds only: {', '.join(few)}."] if few else []
+
+
 def _width(
     comparison: Comparison, end: str, anew: dict[str, Averages] | None = None, silent: Sequence[str] = ()
 ) -> PageFigure:
@@ -159,5 +170,5 @@ def _width(
         f"Lines of average test accuracy after the last task against width {', '.join(map(str, widths))}. {said}.",
         width_lines(comparison, anew),
         [["", *(f"width {width}" for width in widths)], *body],
-        (said_of_numbers, *told(comparison), *silent),
+        (said_of_numbers, *told(comparison), *_fewer(kinds, anew), *silent),
     )

@@ -92,8 +92,8 @@ def width_lines(comparison: Comparison, anew: Mapping[str, Averages] | None = No
             _draw_kind(panel, label, groups, place, _APART ** (place - middle))
             for place, (label, groups) in enumerate(kinds.items())
         ]
-        for place, kind in enumerate(kinds):
-            found = (anew or {}).get(kind, {})
+        for kind, found in (anew or {}).items():
+            place = list(kinds).index(kind)
             means = [100 * float(np.mean(values)) for values in found.values()]
             panel.plot(
                 list(found), means, "--", color=group_colour(place), marker=group_marker(place), fillstyle="none"
