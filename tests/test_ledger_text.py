@@ -133,33 +133,25 @@ KINDS = {"decay": "1e-7, 1", "no-decay": "0, 1", "uniform": "1e-7, U(0, 1)"}
 """Panels of the study of width and weight decay: which decay, and where gains start."""
 
 
+def learned_and_left(folder):
+    """Accuracy in % after the first task, the second and the last, and its average, as cells of a row."""
+    first, second, *_, last = percent(folder)
+    shares = [first[:1], second[:2], last, [statistics.mean(last)]]
+    return [", ".join(f"{value:.1f}" for value in cell) for cell in shares]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_decay_and_gains_do_to_a_width(width, kind):
     folder = f"width-decay/{kind}-{width}/seed0"
-    first, second, *_, last = percent(folder)
-    cells = [
-        f"{width}, {KINDS[kind]}",
-        f"{first[0]:.1f}",
-        f"{second[0]:.1f}, {second[1]:.1f}",
-        ", ".join(f"{value:.1f}" for value in last),
-        f"{statistics.mean(last):.1f}",
-        f"{100 * middle_layer(folder, 0)['consolidated_fraction']:.1f} %",
-        f"{100 * middle_layer(folder, 1)['flip_rate']:.1f} %",
-    ]
+    synapses = (middle_layer(folder, 0)["consolidated_fraction"], middle_layer(folder, 1)["flip_rate"])
+    cells = [f"{width}, {KINDS[kind]}", *learned_and_left(folder), *(f"{100 * share:.1f} %" for share in synapses)]
     assert f"| {' | '.join(cells)} |" in LEDGER
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_what_frozen_synapses_come_to(width):
-    first, second, *_, last = percent(f"width-decay/frozen-{width}/seed0")
-    cells = [
-        f"{width}, frozen",
-        f"{first[0]:.1f}",
-        f"{second[0]:.1f}, {second[1]:.1f}",
-        ", ".join(f"{value:.1f}" for value in last),
-        f"{statistics.mean(last):.1f}",
-    ]
+    cells = [f"{width}, frozen", *learned_and_left(f"width-decay/frozen-{width}/seed0")]
     assert f"| {' | '.join(cells)} | | |" in LEDGER
 
 
