@@ -293,8 +293,10 @@ def consolidate_undivided(
         >>> consolidate_undivided(update, torch.tensor([2.0, 2.0]), 1.0, PowerLaw(1.0)).divided().tolist()
         [0.3333333432674408, -1.0]
     """
-    in_parts = getattr(function, "quotient", None)
-    factor = in_parts(hidden, metaplasticity) if in_parts else Quotient(function(hidden, metaplasticity))  # type: ignore[arg-type]
+    if hasattr(function, "quotient"):  # and not the method's truth, which the compiler of torch before 2.13 cannot see
+        factor = function.quotient(hidden, metaplasticity)
+    else:
+        factor = Quotient(function(hidden, metaplasticity))  # type: ignore[arg-type]
     weakens = update.numerator * hidden > 0
     numerator = torch.where(weakens, update.numerator * factor.numerator, update.numerator)
     if factor.denominator is None:
