@@ -60,6 +60,9 @@ class Nothing:
     def settings(self):
         return {}
 
+    def on(self, device):
+        return self
+
     def carry_out(self, folder, seeds, *, data_dir=None, progress=None):
         pass
 

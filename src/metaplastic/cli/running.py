@@ -100,6 +100,8 @@ def _run_study(name: str, words: list[str]) -> None:
         """The first of them."""
         panels: tuple[str, ...] = ()
         """Run these panels only."""
+        device: str = "cpu"
+        """Where to compute: cpu, cuda, ..."""
         jobs: int = 1
         """Panels at once, each in a process with its share of the cores; 0 takes one per core."""
         out: Path | None = None
@@ -110,7 +112,8 @@ def _run_study(name: str, words: list[str]) -> None:
         """Show no progress bars."""
 
     options = parse(StudyOptions, words, f"run {name}", about=explanation(name))
-    chosen, folder = study(name, options.size).only(options.panels), options.out or new_folder(name)
+    chosen = study(name, options.size).only(options.panels).on(options.device)
+    folder = options.out or new_folder(name)
     print(f"{name} in {folder}", flush=True)
     with resumable():
         run_study(

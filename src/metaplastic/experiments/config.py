@@ -2,7 +2,7 @@
 
 import enum
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metaplastic.choices import settle_choices, unknown
 from metaplastic.experiments.method_config import Method, Penalty
@@ -285,6 +285,17 @@ class Config:
         self._check_method()
         self._check_norm()
         self._check_announced()
+
+    def on(self, device: str) -> "Config":
+        """Compute on a device.
+
+        Args:
+            device: As torch names it: cpu, cuda, ...
+
+        Returns:
+            The same experiment there.
+        """
+        return replace(self, running=replace(self.running, device=device))
 
     def _check_method(self) -> None:
         """Refuse what a method cannot be given."""

@@ -12,8 +12,11 @@ import torch
 PACKAGES = ("metaplastic", "torch", "numpy", "scikit-learn", "safetensors")
 
 
-def environment() -> dict[str, Any]:
+def environment(device: str = "cpu") -> dict[str, Any]:
     """Describe where this process computes; no path and no name of a host or a person is in it.
+
+    Args:
+        device: What it computes on, as torch names it.
 
     Returns:
         JSON values: versions, processor, threads, and the commit if the package runs from a checkout.
@@ -26,7 +29,7 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cuda": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         "commit": _commit(),
     }
 

@@ -1,7 +1,7 @@
 """A panel that looks into a trained network: what its synapses are worth, and how fast they diverged."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,10 @@ class SwitchingPanel:
     def settings(self) -> dict[str, Any]:
         """Return how it is probed; what is trained is in the records."""
         return {name: value for name, value in asdict(self).items() if name != "config"}
+
+    def on(self, device: str) -> "SwitchingPanel":
+        """Return the panel with its trainings and probes computed on a device."""
+        return replace(self, config=self.config.on(device))
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None

@@ -96,7 +96,7 @@ class Record:
             )
         folder.mkdir(parents=True, exist_ok=True)
         write_config(folder / "config.json", config)
-        write_json(folder / "environment.json", environment(), indent=2)
+        write_json(folder / "environment.json", environment(config.running.device), indent=2)
         return Record(folder)
 
     @property

@@ -50,6 +50,10 @@ class Panel(Protocol):
         """Return as JSON values what decides on its results, apart from what records of runs hold themselves."""
         ...
 
+    def on(self, device: str) -> "Panel":
+        """Return it as it is computed on a device."""
+        ...
+
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
     ) -> None:
@@ -84,6 +88,10 @@ class TrainingPanel:
     def settings(self) -> dict[str, Any]:
         """Return nothing: a record holds its configuration."""
         return {}
+
+    def on(self, device: str) -> "TrainingPanel":
+        """Return the panel with its trainings computed on a device."""
+        return replace(self, config=self.config.on(device))
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
@@ -134,6 +142,10 @@ class QuadraticPanel:
     def settings(self) -> dict[str, Any]:
         """Return the dimensions."""
         return asdict(self)
+
+    def on(self, device: str) -> "QuadraticPanel":
+        """Return the panel as it is: its second is spent on the CPU."""
+        return self
 
     def carry_out(
         self, folder: Path, seeds: Sequence[int], *, data_dir: Path | None = None, progress: Shown = None
@@ -191,6 +203,17 @@ class Study:
             if name not in self.panels:
                 raise ValueError(unknown(f"panel of {self.name!r}", name, self.panels))
         return replace(self, panels={name: self.panels[name] for name in names}) if names else self
+
+    def on(self, device: str) -> "Study":
+        """Compute on a device; what is learned does not depend on it, apart from rounding.
+
+        Args:
+            device: As torch names it: cpu, cuda, ...
+
+        Returns:
+            The study there.
+        """
+        return replace(self, panels={name: panel.on(device) for name, panel in self.panels.items()})
 
     def config(self, panel: str) -> Config:
         """Give the configuration of a panel that is a training.
