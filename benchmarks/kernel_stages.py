@@ -45,7 +45,7 @@ def training() -> dict[str, float]:
     source = torch.Generator().manual_seed(0)
     weight = HiddenWeight(torch.randn(WIDTH, WIDTH, generator=source))
     x, gradient = (torch.randn(BATCH, WIDTH, generator=source) for _ in range(2))
-    arithmetic = NativeArithmetic(BinaryCopies(weight, half=False), torch.bfloat16, None)
+    arithmetic = NativeArithmetic(BinaryCopies(weight), torch.bfloat16, None)
     zero, result = torch.zeros(()), torch.empty(1, WIDTH, WIDTH, dtype=torch.bfloat16)
     _, kept = arithmetic.forward(x, zero)
 

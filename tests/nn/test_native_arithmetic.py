@@ -29,7 +29,7 @@ def drawn(members, batch, fan_in, fan_out, seed=0):
 
 
 def both(weight, unit=None):
-    return (kind(BinaryCopies(weight, half=False), torch.float32, unit) for kind in (NativeArithmetic, TorchArithmetic))
+    return (kind(BinaryCopies(weight), torch.float32, unit) for kind in (NativeArithmetic, TorchArithmetic))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

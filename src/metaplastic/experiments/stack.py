@@ -22,7 +22,8 @@ from metaplastic.nn import StackedMLP, Statistics, keep_task
 from metaplastic.scenarios import stacked
 
 WIDEST = 1024
-"""Hidden width up to which a stack trains faster than its members one after another; measured on two cores."""
+"""Hidden width up to which a stack trains faster than its members one after another; measured on two cores. On a GPU it
+does at any width."""
 
 
 def can_stack(config: Config) -> bool:
@@ -156,7 +157,8 @@ def run_seeds(
     places = {seed: folder / f"seed{seed}" for seed in seeds}
     fresh = [seed for seed, place in places.items() if not kept_record(replace(config, seed=seed), place)]
     if stack is None:
-        stack = can_stack(config) and max(config.network.hidden, default=0) <= WIDEST
+        narrow = max(config.network.hidden, default=0) <= WIDEST
+        stack = can_stack(config) and (narrow or not config.running.device.startswith("cpu"))
     results: dict[int, Result] = {}
     diverged: NonFiniteLossError | None = None
     how: dict[str, Any] = {"data_dir": data_dir, "progress": progress, "loggers": makers}

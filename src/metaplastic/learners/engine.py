@@ -21,11 +21,15 @@ from metaplastic.nn import (
     StackedMLP,
     straight_through,
 )
+from metaplastic.nn.tensor_core_arithmetic import TensorCoreArithmetic
 from metaplastic.optim import MetaplasticAdam, MetaplasticSGD
 from metaplastic.scenarios import Scenario
 
 logger = logging.getLogger("metaplastic")
 
+
+_SAID = {"native": "native code", "torch": "torch code"}
+"""How products are spoken of, where it is not by their name."""
 
 BinaryLayer = BinaryLinear | StackedLinear
 """What multiplies by binary weights, and can do it in integers."""
@@ -53,7 +57,7 @@ class Acceleration:
         bytes: Whether the network is given the bytes of images as they are stored.
         gradients: What gradients of integer layers are kept in.
         members: Networks that are trained at once.
-        products: Whose products in integers they are: `native`, `torch`, or `none`.
+        products: Whose products in integers they are: `native`, `torch`, `tensor cores` of a GPU, or `none`.
     """
 
     engine: Engine
@@ -70,7 +74,7 @@ class Acceleration:
         if self.engine is Engine.PLAIN:
             return f"engine: plain, update: {self.update}{together}"
         images = ", images as bytes" if self.bytes else ""
-        whose = f" by {self.products} code" if self.integer_layers else ""
+        whose = f" by {_SAID.get(self.products, self.products)}" if self.integer_layers else ""
         return (
             f"engine: fast, update: {self.update}, products in integers in {self.integer_layers} of {self.layers} "
             f"layers{whose}{images}, gradients in {self.gradients}{together}"
@@ -145,7 +149,7 @@ def accelerated(
         return
     unit = _unit_of_bytes(network, scenario)
     layers = _integer_layers(network, takes_bytes=unit is not None)
-    precision = _possible_precision(precision, ours and _holds(optimizer, layers))
+    precision = _possible_precision(precision, layers if ours and _holds(optimizer, layers) else [])
     with _integer_products(layers, precision, unit), _fused_update(optimizer, layers) as fused:
         if engine is Engine.FAST and not fused:
             why = "the reason is logged if it is the compiler's" if ours else type(optimizer).__name__
@@ -170,7 +174,7 @@ def accelerated(
 def _whose(layers: list[BinaryLayer]) -> str:
     if not layers:
         return "none"
-    return "native" if all(layer.product is not None and layer.product.native for layer in layers) else "torch"
+    return " and ".join(sorted({layer.product.whose for layer in layers if layer.product is not None}))
 
 
 def _require_float32(precision: Precision | None) -> None:
@@ -180,16 +184,17 @@ def _require_float32(precision: Precision | None) -> None:
         )
 
 
-def _possible_precision(asked: Precision | None, possible: bool) -> Precision:
-    """Settle the precision; gradients in bfloat16 need an optimizer of ours and layers that multiply integers."""
-    if asked is Precision.FAST and not possible:
+def _possible_precision(asked: Precision | None, layers: list[BinaryLayer]) -> Precision:
+    """Settle the precision; gradients in bfloat16 need layers that multiply integers and that our optimizer moves."""
+    if asked is Precision.FAST and not layers:
         raise ValueError(
             "expected binary layers and a metaplastic optimizer for precision 'fast', got a network or an optimizer "
             "that computes in float32; use precision 'exact'"
         )
     if asked is not None:
         return asked
-    return Precision.FAST if possible and has_fast_bfloat16() else Precision.EXACT
+    fast = bool(layers) and all(TensorCoreArithmetic.serves(layer.weight) or has_fast_bfloat16() for layer in layers)
+    return Precision.FAST if fast else Precision.EXACT
 
 
 def _holds(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer]) -> bool:
@@ -236,8 +241,6 @@ def _first_layer(network: nn.Module) -> BinaryLayer | None:
 
 def _integer_layers(network: nn.Module, takes_bytes: bool) -> list[BinaryLayer]:
     """List the layers that multiply signs, and the first one where it multiplies bytes."""
-    if not multiplies_integers_fast():
-        return []
     layers = [
         layer
         for layer in network.modules()
@@ -251,7 +254,7 @@ def _multiplies_integers(layer: BinaryLayer) -> bool:
     weight = layer.weight
     return (
         is_hidden_weight(weight)
-        and weight.device.type == "cpu"
+        and (TensorCoreArithmetic.serves(weight) or (weight.device.type == "cpu" and multiplies_integers_fast()))
         and weight.dtype is torch.float32
         and layer.weight_pseudo_gradient is straight_through
         and layer.in_features * 255 < 2**24  # sums of bytes that float32 still holds exactly

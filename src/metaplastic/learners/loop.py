@@ -135,18 +135,22 @@ class Schedule:
         alone = self.batch_size > 1 and batches > 1 and samples // batches == 1
         return batches - 1 if alone else batches
 
-    def batches(self, task: Task, index: int, epoch: int) -> tuple[Tensor, ...]:
+    def batches(self, task: Task, index: int, epoch: int, device: torch.device | None = None) -> tuple[Tensor, ...]:
         """Deal the rows of a task into the batches of one epoch.
 
         Args:
             task: The task.
             index: Its index.
             epoch: Index of the epoch.
+            device: Where the rows are needed; the order does not depend on it.
 
         Returns:
             One tensor of rows per step: `[batch]`, or `[batch, members]` where there is a seed per member.
         """
-        return self._order(task, Purpose.BATCH_ORDER, index, epoch).tensor_split(self.steps(task))
+        order = self._order(task, Purpose.BATCH_ORDER, index, epoch)
+        return order.to(device or order.device).tensor_split(
+            self.steps(task)
+        )  # at once: every copy to a GPU takes its time
 
     def calibration_rows(self, task: Task, index: int) -> Tensor:
         """Draw the samples of a task that recalibrated statistics are taken from.
@@ -283,7 +287,8 @@ def _epoch(
 ) -> Iterator[Event]:
     task = scenario.tasks[at.task].in_epoch(at.epoch)
     network.train()
-    batches = schedule.batches(task, at.task, at.epoch)
+    device = next((parameter.device for parameter in network.parameters()), None)
+    batches = schedule.batches(task, at.task, at.epoch, device)
     for rows in batches[at.step :]:
         penalty = learner.penalty()
         loss = task_loss(network, task, rows)

@@ -1,7 +1,7 @@
 """The arithmetic of products with binary weights, and torch's way of it."""
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int8, Int32, Shaped
@@ -16,6 +16,7 @@ BYTE_OFFSET = 128
 """What is taken from a byte to make it a signed one."""
 
 
+@runtime_checkable
 class Arithmetic(Protocol):
     """Multiplies signs, or bytes, by the signs of hidden weights, and gradients by both.
 
@@ -39,13 +40,13 @@ class Arithmetic(Protocol):
         """Bring a gradient with respect to the output into the form that it is multiplied in."""
         ...
 
-    def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Iterable[Tensor], /) -> None:
+    def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Tensor, /) -> None:
         """Multiply a prepared gradient by what was kept.
 
         Args:
             gradient: `[batch, out]`.
             kept: Second result of `forward`.
-            results: `[out, in]` for every member, written to.
+            results: `[members, out, in]`, written to.
         """
         ...
 
@@ -86,7 +87,7 @@ class TorchArithmetic:
         """Convert to the type of gradients, in the unit of bytes."""
         return (gradient if self.unit is None else gradient * self.unit).to(self.dtype)
 
-    def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Iterable[Tensor]) -> None:
+    def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Tensor) -> None:
         """Multiply gradient^T by what was kept."""
         parts = zip(results, self._parts(gradient), self._parts(kept.to(gradient.dtype)), strict=True)
         for result, left, right in parts:

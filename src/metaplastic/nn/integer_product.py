@@ -1,4 +1,4 @@
-"""Products with binary weights in integers: exact forward, and a backward pass on owned buffers."""
+"""Exact products with binary weights, as of integers, and a backward pass on owned buffers."""
 
 import enum
 from typing import Any
@@ -11,6 +11,7 @@ from metaplastic.hidden_weight import HiddenWeight
 from metaplastic.nn.arithmetic import Arithmetic, TorchArithmetic, members_of
 from metaplastic.nn.native_arithmetic import NativeArithmetic
 from metaplastic.nn.sign import PseudoGradient
+from metaplastic.nn.tensor_core_arithmetic import TensorCoreArithmetic
 from metaplastic.storage import BinaryCopies, allocate_stream
 
 
@@ -22,7 +23,7 @@ class Precision(enum.StrEnum):
     FAST = "fast"
     """The gradient of hidden weights is kept in bfloat16. Where torch multiplies, and for the bytes of a first layer,
     gradients are multiplied in it too: signs and bytes are exact in it, the gradient from above is rounded to 8 bits.
-    The native products multiply signs in float32."""
+    The native products of a processor multiply signs in float32."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -64,12 +65,7 @@ class IntegerProduct:
         self.precision = precision
         self.pseudo_gradient = pseudo_gradient
         self.unit = unit
-        self.native = NativeArithmetic.serves(weight)
-        # A layer of bytes passes no gradient on and needs no bfloat16 copy; but with one, all layers are moved by the
-        # same compiled pass, and to compile another would take longer than the copies ever will.
-        self.copies = BinaryCopies(weight, half=precision is Precision.FAST and not self.native)
-        kind = NativeArithmetic if self.native else TorchArithmetic
-        self.arithmetic: Arithmetic = kind(self.copies, precision.dtype, unit)
+        self.copies, self.arithmetic, self.whose = _arithmetic(weight, precision, unit)
         self.gradient: Tensor | None = None
 
     def serves(self, weight: Tensor, x: Tensor) -> bool:
@@ -127,6 +123,20 @@ class IntegerProduct:
         more = torch.empty_like(weight.grad)
         self.arithmetic.weight_gradient(gradient, kept, members_of(more))
         weight.grad.add_(more)
+
+
+def _arithmetic(weight: HiddenWeight, precision: Precision, unit: float | None) -> tuple[BinaryCopies, Arithmetic, str]:
+    """Find the fastest way to multiply by a weight, the copies of its signs that this needs, and what it is called."""
+    if TensorCoreArithmetic.serves(weight):
+        copies = BinaryCopies(weight, integer=False, half=True)
+        return copies, TensorCoreArithmetic(copies, precision.dtype, unit), "tensor cores"
+    if NativeArithmetic.serves(weight):
+        copies = BinaryCopies(weight)
+        return copies, NativeArithmetic(copies, precision.dtype, unit), "native"
+    # A layer of bytes passes no gradient on and needs no bfloat16 copy; but with one, all layers are moved by the
+    # same compiled pass, and to compile another would take longer than the copies ever will.
+    copies = BinaryCopies(weight, half=precision is Precision.FAST)
+    return copies, TorchArithmetic(copies, precision.dtype, unit), "torch"
 
 
 class _Product(torch.autograd.Function):

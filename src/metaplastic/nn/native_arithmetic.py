@@ -1,7 +1,5 @@
 """The native way to multiply by binary weights: bits forward, sums that are looked up backward."""
 
-from collections.abc import Iterable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -42,7 +40,8 @@ class NativeArithmetic:
     @staticmethod
     def serves(weight: Tensor) -> bool:
         """Tell whether the products were compiled, the processor has them, and the weight lies in one piece."""
-        return native.products is not None and weight.is_contiguous() and weight.numel() > 0
+        there = native.products is not None and weight.device.type == "cpu"
+        return there and weight.is_contiguous() and weight.numel() > 0
 
     def forward(self, x: Tensor, zero: Tensor | None) -> tuple[Float[Tensor, "batch out"], Tensor]:
         """Multiply; what is kept are the signs of x, column by column, or x itself where no gradient is wanted."""
@@ -65,7 +64,7 @@ class NativeArithmetic:
         """Put the gradient in one piece, and that of a layer of bytes in its unit and type."""
         return gradient.contiguous() if self.unit is None else self._of_bytes.prepared(gradient)
 
-    def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Iterable[Tensor]) -> None:
+    def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Tensor) -> None:
         """Look up the sums of the gradient by the signs that were kept."""
         if self.unit is not None:
             self._of_bytes.weight_gradient(gradient, kept, results)

@@ -42,6 +42,7 @@ class PassKind:
         dtype: Of the parameter and its moments.
         gradient_dtype: Of the gradient.
         copies: Types of the copies of the sign.
+        device: Type of the device.
         threads: Threads that torch computes with; the compiled code depends on it.
     """
 
@@ -50,12 +51,16 @@ class PassKind:
     dtype: torch.dtype
     gradient_dtype: torch.dtype
     copies: tuple[torch.dtype, ...]
+    device: str = "cpu"
     threads: int = field(default_factory=torch.get_num_threads)
 
 
-def numbers_of_step(size: float, eps: float, weight_decay: float, metaplasticity: float) -> Tensor:
+def numbers_of_step(
+    size: float, eps: float, weight_decay: float, metaplasticity: float, device: torch.device | str = "cpu"
+) -> Tensor:
     """Put what changes from step to step into a tensor, so that nothing is compiled anew when it does."""
-    return torch.tensor([size, eps, weight_decay, metaplasticity], dtype=torch.float64)
+    numbers = torch.tensor([size, eps, weight_decay, metaplasticity], dtype=torch.float64)
+    return numbers.to(device, non_blocking=True)  # so few are copied before the call returns: nothing waits for a GPU
 
 
 def fused_pass(kind: PassKind) -> FusedPass | None:
@@ -79,7 +84,8 @@ def fused_pass(kind: PassKind) -> FusedPass | None:
 
 def is_native(kind: PassKind) -> bool:
     """Tell whether a pass is there without compiling it."""
-    return NativeAdamPass.serves(kind.rule, kind.consolidation, kind.dtype, kind.gradient_dtype, kind.copies)
+    on_cpu = kind.device == "cpu"
+    return on_cpu and NativeAdamPass.serves(kind.rule, kind.consolidation, kind.dtype, kind.gradient_dtype, kind.copies)
 
 
 @functools.cache
@@ -98,7 +104,7 @@ def _compiled(kind: PassKind) -> FusedPass | None:
         functools.partial(_pass, kind.rule, kind.consolidation),
         fullgraph=True,
         dynamic=True,
-        # Headers compiled ahead pay off for many kernels; for two they take longer than they save.
+        # Headers compiled ahead pay off for many kernels of a CPU; for two they take longer than they save.
         options={"cpp_cache_precompile_headers": False},
     )
     try:
@@ -134,10 +140,10 @@ def _pass(
 
 def _trial(kind: PassKind) -> tuple[Any, ...]:
     def made(dtype: torch.dtype) -> Tensor:
-        return torch.ones(_TRIAL_SIZE, dtype=dtype)
+        return torch.ones(_TRIAL_SIZE, dtype=dtype, device=kind.device)
 
     moments = [made(kind.dtype) for _ in kind.rule.moments]
-    numbers = numbers_of_step(1e-3, 1e-8, 1e-7, 1.0)
+    numbers = numbers_of_step(1e-3, 1e-8, 1e-7, 1.0, kind.device)
     return made(kind.dtype), made(kind.gradient_dtype), moments, [made(dtype) for dtype in kind.copies], numbers
 
 

@@ -71,7 +71,7 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
         copies = self.copies.get(parameter)
         signs = copies.tensors() if copies else ()
         weight, slope, *flat = (tensor.detach().view(-1) for tensor in (parameter, gradient, *moments))
-        numbers = numbers_of_step(size, eps, group["weight_decay"], group["metaplasticity"])
+        numbers = numbers_of_step(size, eps, group["weight_decay"], group["metaplasticity"], weight.device)
         fused(weight, slope, flat, [sign.view(-1) for sign in signs], numbers)
         if copies:
             copies.mark_written()
@@ -117,6 +117,7 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
             parameter.dtype,
             gradient_dtype,
             tuple(sign.dtype for sign in copies.tensors()) if copies else (),
+            parameter.device.type,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -280,7 +281,7 @@ def _can_fuse(parameter: Tensor, group: dict[str, Any]) -> bool:
     # What is no hidden weight, gains and offsets, is moved in less time than a compiled pass takes to be called. The
     # compiler treats a single element as a constant, and flat views need what lies in one piece.
     worth = is_hidden(parameter, group)
-    return worth and parameter.numel() > 1 and parameter.is_contiguous() and parameter.device.type == "cpu"
+    return worth and parameter.numel() > 1 and parameter.is_contiguous() and parameter.device.type in ("cpu", "cuda")
 
 
 def _flattened(tensors: list[Tensor]) -> Tensor:

@@ -143,7 +143,7 @@ _BLOCK = 2**16
 
 
 def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Cut tensors of one shape into the same blocks of rows.
+    """Cut tensors of one shape into the same blocks of rows; beyond the CPU all rows are one block.
 
     Args:
         *tensors: The tensors.
@@ -151,6 +151,8 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     Returns:
         Views of all of them, block after block.
     """
+    if tensors[0].device.type != "cpu":
+        return iter([tensors])
     rows = [tensor.view(1) if tensor.dim() == 0 else tensor for tensor in tensors]
     height = max(1, _BLOCK * len(rows[0]) // max(1, rows[0].numel()))
     return zip(*(tensor.split(height) for tensor in rows), strict=True)

@@ -8,20 +8,21 @@ from metaplastic.storage.streams import allocate_stream
 
 
 class BinaryCopies:
-    """Signs of a hidden weight as int8 and, where asked for, as bfloat16.
+    """Signs of a hidden weight as int8, as bfloat16, or as both.
 
-    Both hold -1 and +1 exactly. The copies follow the weight: whoever asks for them gets those of the weight as it
-    is, because a change in place counts up the version of a tensor and a replacement of its memory moves it. A fused
+    Both types hold -1 and +1 exactly. The copies follow the weight: whoever asks for them gets those of the weight as
+    it is, because a change in place counts up the version of a tensor and a replacement of its memory moves it. A fused
     optimizer writes them in the pass that moves the weight and says so by `mark_written`; after any other change they
     are written anew when next asked for. What is written in place through `weight.data` or through numpy is not seen.
 
     Args:
         weight: The hidden weight.
-        half: Whether there is a bfloat16 copy beside the int8 one.
+        integer: Whether there is an int8 copy.
+        half: Whether there is a bfloat16 copy.
 
     Example:
         >>> weight = torch.tensor([[0.5, -0.5, 0.0]])
-        >>> copies = BinaryCopies(weight, half=False)
+        >>> copies = BinaryCopies(weight)
         >>> copies.integer().tolist()
         [[1, -1, 1]]
         >>> _ = weight.neg_()
@@ -29,15 +30,21 @@ class BinaryCopies:
         [[-1, 1, 1]]
     """
 
-    def __init__(self, weight: Tensor, half: bool) -> None:
+    def __init__(self, weight: Tensor, *, integer: bool = True, half: bool = False) -> None:
         self.weight = weight
-        self._integer = allocate_stream(weight, 4, torch.int8)
+        self._integer = allocate_stream(weight, 4, torch.int8) if integer else None
         self._half = allocate_stream(weight, 5, torch.bfloat16) if half else None
         self._written: tuple[int, int] | None = None
-        self._zero = torch.zeros(())
+        self._zero = torch.zeros((), device=weight.device)
 
     def integer(self) -> Int8[Tensor, "..."]:
-        """Return the signs as int8, in the shape of the weight."""
+        """Return the signs as int8, in the shape of the weight.
+
+        Raises:
+            RuntimeError: When the copies were made without them.
+        """
+        if self._integer is None:
+            raise RuntimeError("expected copies made with integer=True, got integer=False; take those of half()")
         self._follow()
         return self._integer
 
@@ -62,7 +69,7 @@ class BinaryCopies:
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Return every copy, for whoever writes them; they may be out of date."""
-        return (self._integer,) if self._half is None else (self._integer, self._half)
+        return tuple(copy for copy in (self._integer, self._half) if copy is not None)
 
     def mark_written(self) -> None:
         """Say that every copy was written from the weight as it now is."""
@@ -77,10 +84,9 @@ class BinaryCopies:
     def _follow(self) -> None:
         if self._written == self.state:
             return
-        torch.ge(self.weight, 0, out=self._integer)
-        self._integer.mul_(2).sub_(1)
-        if self._half is not None:
-            self._half.copy_(self._integer)
+        for copy in self.tensors():
+            torch.ge(self.weight, 0, out=copy)
+            copy.mul_(2).sub_(1)
         low, high = torch.aminmax(self.weight.detach())
         self._zero = (low + high) * 0
         self.mark_written()
