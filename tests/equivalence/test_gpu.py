@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import metaplastic as mp
+from metaplastic.evaluation import count_correct
 from metaplastic.experiments import Size, preset, resume, run, run_seeds, run_study, study
 from metaplastic.experiments.record import Record
 from metaplastic.hidden_weight import HiddenWeight
-from metaplastic.learners import Engine, Schedule, accelerated, learn
+from metaplastic.learners import Engine, Moment, NonFiniteLossError, Schedule, accelerated, calibrate, learn
 from metaplastic.nn import Precision, StackedMLP
 from metaplastic.nn.tensor_core_arithmetic import TensorCoreArithmetic
 from metaplastic.optim import MetaplasticAdam
@@ -92,6 +93,62 @@ def test_both_engines_give_the_same_loss_and_gradients(scenario, norm, precision
         assert second.loss == pytest.approx(first.loss, rel=1e-6)
         for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
             assert (ours.grad.double() - theirs.grad.double()).norm() <= error * theirs.grad.double().norm()
+
+
+@pytest.mark.parametrize("norm", ["running", "recalibrated"])
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_graphs_learn_what_operations_do_one_by_one(scenario, norm, members, frozen):
+    """Batches are of two sizes, rates change, and tests in between must see the weights that moved."""
+    there = scenario.to(GPU)
+    seen = []
+    for captured in (False, True):
+        nets = [network(norm=norm, seed=seed).to(GPU) for seed in range(members)]
+        for parameter in (one for net in nets for one in net.parameters()):
+            parameter.requires_grad_(not frozen or parameter.dim() == 1)
+        net = StackedMLP(nets) if members > 1 else nets[0]
+        shown = stacked([there] * members) if members > 1 else there
+        optimizer = adam(net)
+        schedule = Schedule(2, seed=tuple(range(members)) if members > 1 else 0, reset_optimizer=False, lr_division=1.0)
+        events, correct = [], []
+        with accelerated(net, optimizer, shown) as chosen:
+            assert chosen.captured
+            optimizer.captured = captured
+            for event in learn(net, chosen.shown(shown), optimizer, schedule=schedule):
+                events += event.losses if event.moment is Moment.STEP else ()
+                if event.moment is Moment.EPOCH:
+                    optimizer.param_groups[0]["lr"] *= 0.5
+                    calibrate(net, chosen.shown(shown).tasks[event.task], event.task, schedule)
+                    correct.append([count_correct(one, there) for one in nets])
+        seen.append((events, correct, [parameter.detach().cpu() for parameter in net.parameters()]))
+    assert seen[0][0] == pytest.approx(seen[1][0], rel=1e-2)
+    assert torch.tensor(seen[0][1]).sub(torch.tensor(seen[1][1])).abs().max() <= 4
+    for ours, theirs in zip(seen[0][2], seen[1][2], strict=True):
+        assert (ours - theirs).norm() <= 1e-2 * theirs.norm()  # gains and offsets are rounded elsewhere
+
+
+def test_a_loss_that_is_not_finite_leaves_the_weights(scenario):
+    there = scenario.to(GPU)
+    net = network().to(GPU)
+    optimizer = adam(net)
+    with accelerated(net, optimizer, there) as chosen:
+        steps = learn(net, chosen.shown(there), optimizer, schedule=Schedule(epochs=3))
+        for _ in range(20):
+            next(steps)
+        with torch.no_grad():
+            net.layers[-1].gain.fill_(torch.inf)
+        before = [parameter.detach().clone() for parameter in net.parameters()]
+        with pytest.raises(NonFiniteLossError):
+            list(steps)
+        assert all(torch.equal(old, new) for old, new in zip(before, net.parameters(), strict=True))
+
+
+def test_a_label_without_an_output_is_an_error(scenario):
+    there = scenario.to(GPU)
+    net = network((64, 48, 9)).to(GPU)
+    optimizer = adam(net)
+    with accelerated(net, optimizer, there) as chosen, pytest.raises(ValueError, match="labels below 9"):
+        list(learn(net, chosen.shown(there), optimizer, schedule=Schedule(epochs=1)))
 
 
 def test_a_stack_learns_what_its_members_learn_alone(scenario):

@@ -14,7 +14,7 @@ from avalanche.benchmarks.utils.data_attribute import DataAttribute
 
 from metaplastic.experiments.run import train
 from metaplastic.integrations.avalanche import TaskOutputs, as_benchmark, as_scenario, benchmarks
-from metaplastic.learners.loop import task_loss
+from metaplastic.learners import task_loss
 from metaplastic.nn import BinaryMLP
 from metaplastic.optim import MetaplasticAdam, param_groups
 from metaplastic.scenarios import Announced, permuted, split

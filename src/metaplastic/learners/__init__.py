@@ -1,6 +1,7 @@
 """How a network learns a scenario: the one loop, and the learners that hook into it."""
 
 from metaplastic.learners.closed_form import ClosedForm, observe_scenario
+from metaplastic.learners.descent import task_loss
 from metaplastic.learners.engine import Acceleration, Engine, accelerated
 from metaplastic.learners.ewc import EWC, random_consolidation
 from metaplastic.learners.finetune import FineTune
@@ -16,7 +17,6 @@ from metaplastic.learners.loop import (
     calibrate,
     learn,
     require_announced,
-    task_loss,
 )
 from metaplastic.learners.named import LEARNERS, learner_names, named_learner
 from metaplastic.learners.nearest_mean import NearestMean

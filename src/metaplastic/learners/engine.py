@@ -57,6 +57,7 @@ class Acceleration:
         bytes: Whether the network is given the bytes of images as they are stored.
         gradients: What gradients of integer layers are kept in.
         members: Networks that are trained at once.
+        captured: Whether steps are replayed from graphs, by a GPU; those of a learner with a penalty are not.
         products: Whose products in integers they are: `native`, `torch`, `tensor cores` of a GPU, or `none`.
     """
 
@@ -67,6 +68,7 @@ class Acceleration:
     bytes: bool = False
     gradients: str = "float32"
     members: int = 1
+    captured: bool = False
     products: str = "none"
 
     def __str__(self) -> str:
@@ -77,7 +79,7 @@ class Acceleration:
         whose = f" by {_SAID.get(self.products, self.products)}" if self.integer_layers else ""
         return (
             f"engine: fast, update: {self.update}, products in integers in {self.integer_layers} of {self.layers} "
-            f"layers{whose}{images}, gradients in {self.gradients}{together}"
+            f"layers{whose}{images}, gradients in {self.gradients}{together}{', in graphs' if self.captured else ''}"
         )
 
     def shown(self, scenario: Scenario) -> Scenario:
@@ -165,6 +167,7 @@ def accelerated(
             bytes=unit is not None,
             gradients=str(precision.dtype).removeprefix("torch."),
             members=members,
+            captured=isinstance(optimizer, MetaplasticAdam | MetaplasticSGD) and optimizer.captured,
             products=_whose(layers),
         )
         logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
@@ -284,10 +287,20 @@ def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer], w
     if not isinstance(optimizer, MetaplasticAdam | MetaplasticSGD):
         yield False
         return
-    before = optimizer.fused, optimizer.copies
+    before = optimizer.fused, optimizer.copies, optimizer.captured
     try:
         optimizer.copies = {layer.weight: layer.product.copies for layer in layers if layer.product is not None}
         optimizer.fused = wanted and optimizer.compile()
+        optimizer.captured = wanted and _can_capture(optimizer, layers)
         yield optimizer.fused
     finally:
-        optimizer.fused, optimizer.copies = before
+        optimizer.fused, optimizer.copies, optimizer.captured = before
+
+
+def _can_capture(optimizer: MetaplasticAdam | MetaplasticSGD, layers: list[BinaryLayer]) -> bool:
+    """Tell whether a GPU makes all of a step: what moves lies on it, hidden weights in layers on its tensor cores."""
+    products = {id(layer.weight) for layer in layers if layer.product and layer.product.whose == "tensor cores"}
+    moved = [one for group in optimizer.param_groups for one in group["params"] if one.requires_grad]
+    hidden = [parameter for parameter in moved if is_hidden_weight(parameter)]
+    there = all(parameter.device.type == "cuda" for parameter in moved)
+    return there and all(id(weight) in products for weight in hidden) and (optimizer.fused or not hidden)

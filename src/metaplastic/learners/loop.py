@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from metaplastic.learners.descent import Descent, descent
 from metaplastic.learners.finetune import FineTune
 from metaplastic.learners.learner import Learner, NeedsBoundaries
-from metaplastic.nn import Scope, Statistics, keep_task, member_cross_entropy, normalizations, recalibrate
+from metaplastic.nn import Scope, Statistics, keep_task, normalizations, recalibrate
 from metaplastic.scenarios import Scenario, Task
 from metaplastic.seeding import Purpose, generator
 
@@ -217,9 +217,10 @@ def learn(
             _set_rates(optimizer, rates, schedule.lr_division, index)
             if schedule.reset_optimizer and (begin.epoch, begin.step) == (0, 0):
                 optimizer.state.clear()
+            steps = descent(network, scenario.tasks[index], optimizer, learner)
             for epoch in range(begin.epoch, schedule.epochs):
                 at = begin if epoch == begin.epoch else Position(index, epoch)
-                yield from _epoch(network, scenario, optimizer, learner, schedule, at)
+                yield from _epoch(network, scenario, steps, learner, schedule, at)
             calibrate(network, scenario.tasks[index], index, schedule)
             keep_task(network, index)
             learner.end_task(scenario.tasks[index], index)
@@ -280,7 +281,7 @@ def calibrate(network: nn.Module, task: Task, index: int, schedule: Schedule) ->
 def _epoch(
     network: nn.Module,
     scenario: Scenario,
-    optimizer: torch.optim.Optimizer,
+    steps: Descent,
     learner: Learner,
     schedule: Schedule,
     at: Position,
@@ -290,14 +291,9 @@ def _epoch(
     device = next((parameter.device for parameter in network.parameters()), None)
     batches = schedule.batches(task, at.task, at.epoch, device)
     for rows in batches[at.step :]:
-        penalty = learner.penalty()
-        loss = task_loss(network, task, rows)
-        loss = loss if penalty is None else loss + penalty
-        losses = tuple(loss.detach().reshape(-1).tolist())
+        losses = steps.losses(task, rows)
         _require_finite(losses, task, at)
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        optimizer.step()
+        steps.move()
         learner.after_step()
         at = at.after(losses)
         yield Event(Moment.STEP, at.task, at.epoch, losses, at)
@@ -326,33 +322,3 @@ def _require_finite_weights(network: nn.Module, task: Task) -> None:
                 f"expected finite weights after an epoch of {task.name!r}, got values from {low} to {high} in "
                 f"{name!r}; lower the learning rate"
             )
-
-
-def task_loss(network: nn.Module, task: Task, rows: Tensor) -> Tensor:
-    """Compute the loss of some samples of a task: the mean cross-entropy over the outputs that it trains.
-
-    Args:
-        network: Maps inputs to logits.
-        task: The task.
-        rows: `[batch]`: positions within the task's samples.
-
-    Returns:
-        A scalar without any learner's penalty; for a stack of networks, whose labels are `[batch, members]`, one loss
-        per member.
-
-    Raises:
-        ValueError: When a label lies outside the outputs.
-    """
-    inputs, labels = task.view.batch(rows)
-    logits = network(inputs)
-    if task.outputs is not None:
-        logits = logits[:, list(task.outputs)]
-    outputs = logits.shape[1] // (labels.shape[1] if labels.dim() == 2 else 1)
-    if int(labels.max()) >= outputs:
-        raise ValueError(
-            f"expected labels below {outputs}, the outputs that learn {task.name!r}, got {int(labels.max())}; "
-            "give the network one output per class of the scenario"
-        )
-    if labels.dim() == 2:
-        return member_cross_entropy(logits, labels)
-    return functional.cross_entropy(logits, labels)

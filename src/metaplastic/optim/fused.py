@@ -101,7 +101,7 @@ def _without_hash(name: str) -> None:
 @functools.lru_cache(maxsize=64)
 def _compiled(kind: PassKind) -> FusedPass | None:
     compiled = torch.compile(
-        functools.partial(_pass, kind.rule, kind.consolidation),
+        functools.partial(plain_pass, kind.rule, kind.consolidation),
         fullgraph=True,
         dynamic=True,
         # Headers compiled ahead pay off for many kernels of a CPU; for two they take longer than they save.
@@ -117,7 +117,7 @@ def _compiled(kind: PassKind) -> FusedPass | None:
     return compiled
 
 
-def _pass(
+def plain_pass(
     rule: UpdateRule,
     consolidation: ConsolidationFunction | None,
     weight: Tensor,
@@ -126,6 +126,17 @@ def _pass(
     copies: Sequence[Tensor],
     numbers: Tensor,
 ) -> None:
+    """Make a step of a rule by plain operations: what is compiled.
+
+    Args:
+        rule: Gives the update.
+        consolidation: Consolidation function, None for parameters that are not damped.
+        weight: Flat, as all that follows; it is moved in place.
+        gradient: Its gradient.
+        moments: What the rule remembers.
+        copies: Copies of the sign that are written.
+        numbers: Those of `numbers_of_step`.
+    """
     size, eps, weight_decay, metaplasticity = numbers.to(weight.dtype).unbind()
     slope = gradient.to(weight.dtype) + weight_decay * weight
     update = rule(slope, moments, eps)

@@ -1,7 +1,7 @@
 """The metaplastic optimizers: Adam and SGD whose steps consolidated synapses resist."""
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from metaplastic.choices import choose
 from metaplastic.optim.consolidation import PUBLISHED, ConsolidationFunction, consolidate, named
-from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, is_native, numbers_of_step
+from metaplastic.optim.fused import FusedPass, PassKind, fused_pass, is_native, numbers_of_step, plain_pass
 from metaplastic.optim.parameters import is_damped, is_hidden
 from metaplastic.optim.shell import HiddenWeightOptimizer, Pair, begin_adam_step, blocks, moments_of
 from metaplastic.optim.update import AdamUpdate, EpsPlacement, SGDUpdate, UpdateRule, decayed
@@ -19,6 +19,20 @@ _SMALL = 2**14
 """Elements up to which parameters that are not damped, gains and offsets mostly, are moved together."""
 
 
+class _Step(NamedTuple):
+    """What a step is made by: its size, what the rule adds to a denominator, and both where a graph reads them."""
+
+    size: float
+    eps: float
+    kept: Tensor | None = None
+
+    def numbers(self, group: dict[str, Any], device: torch.device) -> Tensor:
+        """Put what changes from step to step into a tensor."""
+        if self.kept is not None:
+            return self.kept
+        return numbers_of_step(self.size, self.eps, group["weight_decay"], group["metaplasticity"], device)
+
+
 class _MetaplasticOptimizer(HiddenWeightOptimizer):
     """What the metaplastic optimizers share: everything but the update that is to be consolidated."""
 
@@ -26,6 +40,10 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
     """Whether steps are made in a compiled pass; it may be changed between any two of them."""
     copies: dict[Tensor, BinaryCopies]
     """Binary copies of hidden weights that a fused step writes along with the weight."""
+    captured: bool
+    """Whether steps may be captured as the graph of a GPU, by `move_again`: an engine saw that all are fused there."""
+    _kept: list[Tensor]
+    """What captured steps of each group read."""
 
     # No constructor, so that warnings name the line that constructs an optimizer whatever its class.
 
@@ -38,42 +56,82 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
         """Count a step of a parameter; give its size and what the rule adds to a denominator."""
 
     def _move(self, pairs: list[Pair], group: dict[str, Any]) -> None:
+        self._move_by([_Step(*self._begin_step(self.state[parameter], group)) for parameter, _ in pairs], pairs, group)
+
+    def _move_by(self, steps: list[_Step], pairs: list[Pair], group: dict[str, Any]) -> None:
         alike: dict[Any, list[Pair]] = {}
-        for parameter, gradient in pairs:
-            step = self._begin_step(self.state[parameter], group)
+        for step, (parameter, gradient) in zip(steps, pairs, strict=True):
             if parameter.numel() <= _SMALL and not is_damped(parameter, group):
                 kind = (step, parameter.dtype, gradient.dtype, parameter.device)
                 alike.setdefault(kind, []).append((parameter, gradient))
             else:
-                self._move_one(parameter, gradient, group, *step)
+                self._move_one(parameter, gradient, group, step)
         for (step, *_), small in alike.items():
-            self._move_together(small, group, *step)
+            self._move_together(small, group, step)
 
-    def _move_together(self, pairs: list[Pair], group: dict[str, Any], size: float, eps: float) -> None:
+    def _move_together(self, pairs: list[Pair], group: dict[str, Any], step: _Step) -> None:
         """Move small parameters as one: what takes time with them is the number of operations."""
         rule = self._rule(group)
         moments = [moments_of(parameter, rule, self.state[parameter]) for parameter, _ in pairs]
         each = [(*pair, *remembered) for pair, remembered in zip(pairs, moments, strict=True)]
         weights, gradients, *others = (list(stream) for stream in zip(*each, strict=True))
         weight, slope, *flat = (_flattened(stream) for stream in (weights, gradients, *others))
-        _move_in_blocks(weight, slope, flat, rule, None, size, eps, group)
+        if step.kept is None:
+            _move_in_blocks(weight, slope, flat, rule, None, step, group)
+        else:
+            plain_pass(rule, None, weight, slope, flat, (), step.kept)
         for stream, moved in zip((weights, *others), (weight, *flat), strict=True):
             _write_back(moved, stream)
 
-    def _move_one(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], size: float, eps: float) -> None:
+    def _move_one(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], step: _Step) -> None:
         rule = self._rule(group)
         moments = moments_of(parameter, rule, self.state[parameter])
         fused = self._fused_pass(parameter, gradient.dtype, group) if self.fused else None
         if fused is None or not all(tensor.is_contiguous() for tensor in (gradient, *moments)):
             consolidation = group["consolidation"] if is_damped(parameter, group) else None
-            _move_in_blocks(parameter, gradient, moments, rule, consolidation, size, eps, group)
+            _move_in_blocks(parameter, gradient, moments, rule, consolidation, step, group)
             return
         copies = self.copies.get(parameter)
         signs = copies.tensors() if copies else ()
         weight, slope, *flat = (tensor.detach().view(-1) for tensor in (parameter, gradient, *moments))
-        numbers = numbers_of_step(size, eps, group["weight_decay"], group["metaplasticity"], weight.device)
-        fused(weight, slope, flat, [sign.view(-1) for sign in signs], numbers)
+        fused(weight, slope, flat, [sign.view(-1) for sign in signs], step.numbers(group, weight.device))
         if copies:
+            copies.mark_written()
+
+    def can_move_again(self) -> bool:
+        """Make room for what graphs will read, outside of them, and tell whether steps can be captured as they stand.
+
+        Returns:
+            Whether all parameters of each group that have a gradient have made as many steps.
+        """
+        found = [_with_gradients(group) for group in self.param_groups]
+        devices = [pairs[0][0].device if pairs else torch.device("cpu") for pairs in found]
+        if [kept.device for kept in self._kept] != devices:
+            self._kept = [torch.zeros(4, dtype=torch.float64, device=device) for device in devices]
+        return all(len({int(self.state[parameter].get("step", 0)) for parameter, _ in pairs}) < 2 for pairs in found)
+
+    def count_step(self) -> None:
+        """Begin a step that a graph makes: count it, and put its size where the graph reads it."""
+        for group, kept in zip(self.param_groups, self._kept, strict=True):
+            steps = {self._begin_step(self.state[parameter], group) for parameter, _ in _with_gradients(group)}
+            for size, eps in steps:
+                kept.copy_(_Step(size, eps).numbers(group, torch.device("cpu")), non_blocking=True)
+
+    @torch.no_grad()
+    def move_again(self) -> None:
+        """Make a step as it was counted last, without a look at anything outside the GPU, so that it can be captured.
+
+        It is to be captured where `can_move_again` says so.
+        """
+        for group, kept in zip(self.param_groups, self._kept, strict=True):
+            pairs = _with_gradients(group)
+            self._move_by([_Step(0.0, 0.0, kept)] * len(pairs), pairs, group)
+
+    def mark_moved(self) -> None:
+        """Say that a graph moved what has a gradient, and wrote the copies of signs."""
+        moved = [parameter for group in self.param_groups for parameter, _ in _with_gradients(group)]
+        torch.autograd.graph.increment_version(moved)
+        for copies in self.copies.values():
             copies.mark_written()
 
     def compile(self) -> bool:
@@ -126,7 +184,7 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("fused", False)
-        self.__dict__.setdefault("copies", {})
+        self.__dict__ |= {"copies": self.__dict__.get("copies", {}), "captured": False, "_kept": []}
 
 
 class MetaplasticAdam(_MetaplasticOptimizer):
@@ -199,7 +257,7 @@ class MetaplasticAdam(_MetaplasticOptimizer):
             "eps_placement": choose(EpsPlacement, eps_placement),
         }
         super().__init__(params, defaults)
-        self.fused, self.copies = fused, {}
+        self.fused, self.copies, self.captured, self._kept = fused, {}, False, []
 
     def _rule(self, group: dict[str, Any]) -> UpdateRule:
         return AdamUpdate(tuple(group["betas"]))
@@ -267,7 +325,7 @@ class MetaplasticSGD(_MetaplasticOptimizer):
             "consolidation": named(consolidation),
         }
         super().__init__(params, defaults)
-        self.fused, self.copies = fused, {}
+        self.fused, self.copies, self.captured, self._kept = fused, {}, False, []
 
     def _rule(self, group: dict[str, Any]) -> UpdateRule:
         return SGDUpdate(group["momentum"])
@@ -282,6 +340,10 @@ def _can_fuse(parameter: Tensor, group: dict[str, Any]) -> bool:
     # compiler treats a single element as a constant, and flat views need what lies in one piece.
     worth = is_hidden(parameter, group)
     return worth and parameter.numel() > 1 and parameter.is_contiguous() and parameter.device.type in ("cpu", "cuda")
+
+
+def _with_gradients(group: dict[str, Any]) -> list[Pair]:
+    return [(parameter, parameter.grad) for parameter in group["params"] if parameter.grad is not None]
 
 
 def _flattened(tensors: list[Tensor]) -> Tensor:
@@ -299,13 +361,12 @@ def _move_in_blocks(
     moments: list[Tensor],
     rule: UpdateRule,
     consolidation: ConsolidationFunction | None,
-    size: float,
-    eps: float,
+    step: _Step,
     group: dict[str, Any],
 ) -> None:
     for weight, slope, *block in blocks(parameter, gradient, *moments):
         slope = decayed(slope.to(weight.dtype), weight, group["weight_decay"])
-        update = rule(slope, block, eps).divided()
+        update = rule(slope, block, step.eps).divided()
         if consolidation is not None:
             update = consolidate(update, weight, group["metaplasticity"], consolidation)
-        weight.add_(update, alpha=-size)
+        weight.add_(update, alpha=-step.size)
