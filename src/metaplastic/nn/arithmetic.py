@@ -64,8 +64,8 @@ class TorchArithmetic:
     """Products of int8 forward, and of floating point backward, by the operations of torch.
 
     Args:
-        copies: Signs of the hidden weight; in bfloat16 too where that is the type of gradients.
-        dtype: What gradients are multiplied in.
+        copies: Signs of the hidden weight.
+        dtype: What gradients of hidden weights are kept in, and those of a layer of bytes multiplied in.
         unit: The unit of inputs of bytes, None for signs.
     """
 
@@ -84,19 +84,18 @@ class TorchArithmetic:
         return (y if zero is None else y.add_(x.sum() * 0 + zero)), signs
 
     def prepared(self, gradient: Tensor) -> Tensor:
-        """Convert to the type of gradients, in the unit of bytes."""
-        return (gradient if self.unit is None else gradient * self.unit).to(self.dtype)
+        """Convert that of a layer of bytes to the type of gradients, in their unit; others are not rounded."""
+        return gradient if self.unit is None else (gradient * self.unit).to(self.dtype)
 
     def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Tensor) -> None:
         """Multiply gradient^T by what was kept."""
         parts = zip(results, self._parts(gradient), self._parts(kept.to(gradient.dtype)), strict=True)
         for result, left, right in parts:
-            torch.mm(left.t(), right, out=result)
+            result.copy_(left.t() @ right) if result.dtype is not left.dtype else torch.mm(left.t(), right, out=result)
 
     def input_gradient(self, gradient: Tensor) -> Tensor:
         """Multiply the gradient by the signs of the weights."""
-        signs = self.copies.half() if self.dtype is torch.bfloat16 else self.copies.integer().to(gradient.dtype)
-        return self._multiply(torch.mm, gradient, signs)
+        return self._multiply(torch.mm, gradient, self.copies.integer().to(gradient.dtype))
 
     def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
         """Cut `[batch, members * features]` into the parts of the members."""

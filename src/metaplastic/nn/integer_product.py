@@ -21,9 +21,9 @@ class Precision(enum.StrEnum):
     EXACT = "exact"
     """Float32."""
     FAST = "fast"
-    """The gradient of hidden weights is kept in bfloat16. Where torch multiplies, and for the bytes of a first layer,
-    gradients are multiplied in it too: signs and bytes are exact in it, the gradient from above is rounded to 8 bits.
-    The native products of a processor multiply signs in float32."""
+    """The gradient of hidden weights is kept in bfloat16, its sums are those of float32. Only for the bytes of a first
+    layer the processor rounds the gradient from above to bfloat16 before it multiplies. In front of signs that would do
+    harm: behind a normalisation the gradients of a unit add up to zero over a batch, and rounded ones no longer do."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -133,9 +133,7 @@ def _arithmetic(weight: HiddenWeight, precision: Precision, unit: float | None) 
     if NativeArithmetic.serves(weight):
         copies = BinaryCopies(weight)
         return copies, NativeArithmetic(copies, precision.dtype, unit), "native"
-    # A layer of bytes passes no gradient on and needs no bfloat16 copy; but with one, all layers are moved by the
-    # same compiled pass, and to compile another would take longer than the copies ever will.
-    copies = BinaryCopies(weight, half=precision is Precision.FAST)
+    copies = BinaryCopies(weight)
     return copies, TorchArithmetic(copies, precision.dtype, unit), "torch"
 
 

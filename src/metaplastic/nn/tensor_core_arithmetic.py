@@ -7,16 +7,20 @@ from torch import Tensor
 from metaplastic.nn.arithmetic import members_of
 from metaplastic.storage import BinaryCopies
 
+PARTS = 3
+"""Numbers of bfloat16, with eight bits each, that hold the 24 bits of a float32."""
+
 
 class TensorCoreArithmetic:
     """Products of bfloat16, whose sums are taken in float32: those of signs and of bytes are exact.
 
-    A stack is multiplied at once, its members as a batch of matrices. Gradients are multiplied in bfloat16 with sums in
-    float32, or in float32 altogether.
+    A stack is multiplied at once, its members as a batch of matrices. Where gradients are kept in bfloat16, the one
+    from above is the sum of three numbers of that type, which hold all bits of float32, and each is multiplied: signs
+    being exact, so is every product. That costs arithmetic, of which there is plenty, and hardly any memory.
 
     Args:
         copies: Signs of the hidden weight as bfloat16.
-        dtype: What gradients are multiplied in, and those of hidden weights kept in.
+        dtype: What gradients of hidden weights are kept in; float32 is multiplied in float32.
         unit: The unit of inputs of bytes, None for signs.
     """
 
@@ -42,16 +46,24 @@ class TensorCoreArithmetic:
         return (y if zero is None else y.add_(x.sum() * 0 + zero)), kept
 
     def prepared(self, gradient: Tensor) -> Tensor:
-        """Convert to the type of gradients, in the unit of bytes."""
-        return (gradient if self.unit is None else gradient * self.unit).to(self.dtype)
+        """Put it in the unit of bytes, and split it where it is multiplied in bfloat16: `[parts * batch, out]`."""
+        gradient = gradient if self.unit is None else gradient * self.unit
+        return gradient if self.dtype is torch.float32 else torch.cat(split(gradient))
 
     def weight_gradient(self, gradient: Tensor, kept: Tensor, results: Shaped[Tensor, "members out in"]) -> None:
-        """Multiply gradient^T by what was kept."""
-        torch.bmm(self._parts(gradient).mT, self._parts(kept.to(gradient.dtype)), out=results)
+        """Multiply gradient^T by what was kept, once for each of its parts."""
+        kept = kept.to(gradient.dtype).repeat(self._number(gradient), 1)
+        torch.bmm(self._parts(gradient).mT, self._parts(kept), out=results)
 
     def input_gradient(self, gradient: Tensor) -> Tensor:
-        """Multiply the gradient by the signs of the weights."""
-        return _side_by_side(in_float32(self._parts(gradient), self._signs().to(gradient.dtype)))
+        """Multiply the gradient by the signs of the weights, and put its parts together."""
+        passed = _side_by_side(in_float32(self._parts(gradient), self._signs().to(gradient.dtype)))
+        return passed.unflatten(0, (self._number(gradient), -1)).sum(0)
+
+    @staticmethod
+    def _number(gradient: Tensor) -> int:
+        """Count the parts of a prepared gradient."""
+        return 1 if gradient.dtype is torch.float32 else PARTS
 
     def _signs(self) -> Tensor:
         return members_of(self.copies.half())
@@ -59,6 +71,28 @@ class TensorCoreArithmetic:
     def _parts(self, x: Tensor) -> Tensor:
         """View `[batch, members * features]` as `[members, batch, features]`."""
         return x.unflatten(1, (len(members_of(self.copies.weight)), -1)).transpose(0, 1)
+
+
+def split(x: Float[Tensor, "..."]) -> list[BFloat16[Tensor, "..."]]:
+    """Write numbers as sums of bfloat16.
+
+    Args:
+        x: Any numbers, float32.
+
+    Returns:
+        Three tensors in the shape of x, the largest part first; their sum is x, but for numbers so small that a part
+        falls below the range of the type.
+
+    Example:
+        >>> x = torch.tensor([1 / 3, -1e-5])
+        >>> bool((sum(part.double() for part in split(x)) == x.double()).all())
+        True
+    """
+    parts = []
+    for _ in range(PARTS):
+        parts.append(x.to(torch.bfloat16))
+        x = x - parts[-1].to(torch.float32)
+    return parts
 
 
 def _side_by_side(parts: Tensor) -> Tensor:
