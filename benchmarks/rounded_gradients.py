@@ -4,9 +4,9 @@
 
 Behind a batch normalisation the gradients of a unit add up to zero over a batch. Rounded they do not, so that weights
 behind an input that is the same for all samples move by nothing but rounding. Two permutations of MNIST, three epochs
-each, 784-1024-1024-10, m = 1.35, decay 1e-7, exact statistics kept per task, gains from 1 and from U(0, 1), three seeds;
-accuracy at the end, and the share of the units of each hidden layer that give one sign for all of 5,000 images of the
-task that was learned last.
+each, 784-1024-1024-10, m = 1.35, decay 1e-7, exact statistics kept per task, gains from 1 and from U(0, 1), three
+seeds; accuracy at the end, and the share of the units of each hidden layer that give one sign for all of 5,000 images
+of the task that was learned last.
 """
 
 import argparse
@@ -38,6 +38,7 @@ class Rounded:
         self.input_gradient = arithmetic.input_gradient
 
     def prepared(self, gradient: Tensor) -> Tensor:
+        """Round a gradient, then bring it into the form that it is multiplied in."""
         return self.arithmetic.prepared(gradient.to(torch.bfloat16).to(torch.float32))
 
 
@@ -61,7 +62,7 @@ def constant_units(trial: Trial) -> list[float]:
     x = trial.scenario.tasks[task].view.batch(rows)[0].flatten(1)
     shares = []
     with evaluating(trial.network, task):
-        for layer in trial.network.layers:
+        for layer in trial.network.get_submodule("layers").children():
             if isinstance(layer, BinaryLinear) and layer.binarize_input:
                 signs = x >= 0
                 shares.append(float((signs.all(0) | (~signs).all(0)).float().mean()))
