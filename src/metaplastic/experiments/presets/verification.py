@@ -28,9 +28,9 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     Streaming LDA must give 87.3 % on five pairs of digits, class-incremental (van de Ven et al. 2021, generative
     classifiers, table 2); beside it nearest class means, of which we know no published number.
 
-    Expected: within 1.5 points of what is printed; with two seeds EWC, online EWC and SI came within half a
-    point, with one joint training (`results/real-check`). Fine-tuning varies by two points from seed to seed, so that
-    it needs five.
+    Expected: within 1.5 points of what is printed; with five seeds EWC, online EWC and SI came within a fifth of
+    a point, with one joint training within half of one (`results/real-check`). Fine-tuning varies by two points from
+    seed to seed.
 
     Command: `metaplastic run real-check --size laptop|paper --seeds 5`; both sizes take 14 to 36 minutes a
     run on one core.
