@@ -4,10 +4,10 @@
 
 Behind a batch normalisation the gradients of a unit add up to zero over a batch. Rounded they do not, so that weights
 behind an input that is the same for all samples move by nothing but rounding. Gradients have the 24 bits of float32, or
-are rounded to the 11 of TF32 or the 8 of bfloat16, as in matrix products that a GPU makes in those types. Two permutations of MNIST, three epochs
-each, 784-1024-1024-10, m = 1.35, decay 1e-7, exact statistics kept per task, gains from 1 and from U(0, 1), three
-seeds; accuracy at the end, and the share of the units of each hidden layer that give one sign for all of 5,000 images
-of the task that was learned last.
+are rounded to the 11 of TF32 or the 8 of bfloat16, as in matrix products that a GPU makes in those types. Two
+permutations of MNIST, three epochs each, 784-1024-1024-10, m = 1.35, decay 1e-7, exact statistics kept per task, gains
+from 1 and from U(0, 1), three seeds; accuracy at the end, and the share of the units of each hidden layer that give one
+sign for all of 5,000 images of the task that was learned last.
 """
 
 import argparse
