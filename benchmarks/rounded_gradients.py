@@ -77,9 +77,11 @@ def constant_units(trial: Trial) -> list[float]:
 def row(gains: GainInit, rounded: str, seed: int) -> dict[str, Any]:
     trial = make_trial(experiment(gains, seed))
     with trial.accelerated(None, Precision.FAST):
-        for layer in trial.network.modules():
-            if isinstance(layer, BinaryLinear) and layer.binarize_input and layer.product is not None:
-                layer.product.arithmetic = Rounded(layer.product.arithmetic, BITS[rounded])
+        products = [layer.product for layer in trial.network.modules() if isinstance(layer, BinaryLinear)]
+        for product in products[1:]:  # the first multiplies bytes
+            if product is None:
+                raise RuntimeError("expected products in integers, whose gradients can be rounded, got none here")
+            product.arithmetic = Rounded(product.arithmetic, BITS[rounded])
         trial.begin()
         for _ in trial.run():
             pass

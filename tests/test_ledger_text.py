@@ -294,3 +294,71 @@ def test_what_is_left_of_the_first_of_two_tasks_in_wide_networks():
         f"at 2048, one seed, running {running}, without decay {running_free}, gains from U(0, 1) {running_uniform}, of "
         f"the test batch {batch}, exact {exact}, layer norm {layer}, without decay {layer_free};"
     ) in LEDGER
+
+
+def spread(values):
+    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+
+
+@pytest.mark.parametrize(("gains", "said"), [("ones", "1"), ("uniform", "U(0, 1)")])
+@pytest.mark.parametrize(("kind", "bits"), [("float32", 24), ("tf32", 11), ("bfloat16", 8)])
+def test_what_rounded_gradients_do_to_units(gains, said, kind, bits):
+    runs = json.loads((RESULTS / "rounded-gradients/units.json").read_text())["runs"]
+    found = [run for run in runs if (run["gains"], run["rounded to"]) == (gains, kind)]
+    columns = zip(*([*run["accuracy"], *run["constant units"]] for run in found), strict=True)
+    assert f"| {said} | {bits} | {' | '.join(spread([100 * one for one in column]) for column in columns)} |" in LEDGER
+
+
+def finals(folder):
+    """Accuracy in % of every task at the end, by seed."""
+    return [percent(run.relative_to(RESULTS))[-1] for run in sorted((RESULTS / folder).glob("seed*"))]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "panel", "said"),
+    [
+        ("two", "running-2048", "2048, two tasks, the first: running"),
+        ("two", "running-uniform-2048", "2048, the same, gains from U(0, 1)"),
+        ("two", "batch-2048", "2048, of the test batch"),
+        ("two", "layer-2048", "2048, layer norm"),
+        ("six", "decay-4096", "4096, six tasks, average: decay"),
+        ("six", "no-decay-4096", "4096, no decay"),
+        ("six", "uniform-4096", "4096, decay, gains from U(0, 1)"),
+    ],
+)
+def test_what_rounded_gradients_do_to_wide_networks(tasks, panel, said):
+    kept = (lambda last: last[0]) if tasks == "two" else statistics.mean
+    exact = map(kept, finals(f"{'width' if tasks == 'two' else 'width-decay'}/{panel}"))
+    rounded = list(map(kept, finals(f"rounded-gradients/{tasks}-tasks/{panel}")))
+    assert len(rounded) == 4
+    assert f"| {said} | {', '.join(f'{one:.1f}' for one in exact)} | {spread(rounded)} |" in LEDGER
+
+
+def test_what_is_said_of_rounded_gradients_beside_their_tables():
+    again = sorted((RESULTS / "rounded-gradients/six-tasks/uniform-4096").glob("seed*"))
+    anew = [statistics.mean(retested(run.relative_to(RESULTS))[1]) for run in again]
+    assert f"{spread(anew)} by statistics taken anew at 4096" in LEDGER
+    (rounded, *_), (_, exact) = (finals(f"{of}/running-2048") for of in ("rounded-gradients/two-tasks", "width"))
+    assert f"running statistics keep {exact[0]:.1f} % of the first task and {rounded[0]:.1f} % with rounding" in LEDGER
+    old, new = (
+        [statistics.mean(last) for last in finals(folder)]
+        for folder in ("fig2/d", "rounded-gradients/fig2-d-not-rounded")
+    )
+    assert f"ends at {spread(new)} in the place of {spread(old)}" in LEDGER
+    panels = ("running", "running-uniform", "running-no-decay", "batch", "recalibrated", "layer")
+    second = [percent(f"width/{panel}-2048/seed1")[-1][0] for panel in panels]
+    running, uniform, free, batch, exact, layer = (f"{one:.1f}" for one in second)
+    assert (
+        f"Second seeds end at {running} with running statistics, {uniform} with gains from U(0, 1), {free} without "
+        f"decay, {batch} with those of the test batch, {exact} with exact ones and {layer} with layer norm."
+    ) in LEDGER
+
+
+def test_five_seeds_of_width_and_decay_at_512():
+    decay, free, uniform = (
+        spread([statistics.mean(last) for last in finals(f"width-decay/{kind}-512")]) for kind in KINDS
+    )
+    assert (
+        f"at 512 five seeds end at {decay} with the decay and gains from 1, {free} without the decay, and {uniform} "
+        "with it and gains from U(0, 1):"
+    ) in LEDGER

@@ -1,6 +1,7 @@
 """Steps that are replayed from graphs, with graphs of our own in the place of a GPU's: what is captured, and when."""
 
 import contextlib
+import copy
 import functools
 from dataclasses import replace
 
@@ -135,18 +136,73 @@ def test_graphs_learn_what_operations_do_one_by_one(scenario, members, norm, fro
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)  # gains and offsets are rounded elsewhere
 
 
-@pytest.mark.usefixtures("captured")
-def test_moments_that_were_replaced_are_captured_anew(scenario):
+def turned(net, optimizer):
+    with torch.no_grad():
+        net.layers[2].weight.neg_()
+
+
+def frozen(net, optimizer):
+    net.layers[2].weight.requires_grad_(False)
+    net.layers[2].weight.grad = None
+
+
+def betas(net, optimizer):
+    optimizer.param_groups[0]["betas"] = (0.5, 0.9)
+
+
+def no_metaplasticity(net, optimizer):
+    optimizer.param_groups[0]["metaplasticity"] = 0.0
+
+
+DISTURBANCES = {
+    "moments dropped": lambda net, optimizer: optimizer.state.clear(),
+    "moments put back": lambda net, optimizer: optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict())),
+    "gradients dropped": lambda net, optimizer: optimizer.zero_grad(),
+    "signs turned": turned,
+    "a layer frozen": frozen,
+    "betas changed": betas,
+    "metaplasticity ended": no_metaplasticity,
+}
+
+
+def moved(scenario, replayed, disturb=lambda net, optimizer: None):
+    """Parameters after eleven steps, with something done after the eighth."""
     net = network()
     optimizer = adam(net)
     with accelerated(net, optimizer, scenario) as chosen:
+        optimizer.captured = replayed
         steps = learn(net, chosen.shown(scenario), optimizer, schedule=Schedule(3))
-        for _ in range(20):
+        for _ in range(8):
             next(steps)
-        optimizer.state.clear()
-        list(steps)
-    counted = {int(state["step"]) for state in optimizer.state.values()}
-    assert counted == {2 * 3 * Schedule(3).steps(scenario.tasks[0]) - 20 + 1}
+        disturb(net, optimizer)
+        for _ in range(3):
+            next(steps)
+        assert optimizer.captured is replayed
+    return [parameter.detach() for parameter in net.parameters()]
+
+
+@pytest.mark.usefixtures("captured")
+@pytest.mark.parametrize("disturbance", DISTURBANCES)
+def test_what_happens_between_steps_is_seen_by_those_that_follow(scenario, disturbance):
+    plain, replayed = (moved(scenario, kind, DISTURBANCES[disturbance]) for kind in (False, True))
+    for ours, theirs in zip(replayed, plain, strict=True):
+        assert (ours - theirs).norm() <= 1e-3 * theirs.norm()
+
+
+@pytest.mark.usefixtures("captured")
+def test_large_gains_move_too(scenario, monkeypatch):
+    monkeypatch.setattr(optimizers, "_SMALL", 8)
+    for ours, theirs in zip(moved(scenario, True), moved(scenario, False), strict=True):
+        assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
+
+
+def test_nothing_is_captured_where_nothing_moves_or_on_a_processor(scenario):
+    for frozen_too in (False, True):
+        net = network(frozen=True)
+        if frozen_too:
+            net.requires_grad_(False)
+        with accelerated(net, adam(net), scenario) as chosen:
+            assert not chosen.captured
 
 
 @pytest.mark.usefixtures("captured")
@@ -185,6 +241,10 @@ def test_what_is_decided_outside_a_gpu_is_not_captured(scenario):
         assert isinstance(
             descent(net, replace(task, view=UnionView((task.view,))), optimizer, FineTune()), PlainDescent
         )
+        handle = net.layers[0].register_forward_hook(lambda *called: None)
+        assert isinstance(descent(net, task, optimizer, FineTune()), PlainDescent)
+        handle.remove()
+        assert isinstance(descent(net, task, optimizer, FineTune()), CapturedDescent)
         other = torch.optim.Adam(net.parameters())
         assert isinstance(descent(net, task, other, FineTune()), PlainDescent)
     assert isinstance(descent(net, task, optimizer, FineTune()), PlainDescent), "no engine is at work"

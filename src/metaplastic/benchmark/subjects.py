@@ -137,7 +137,7 @@ class Ours:
         tasks: Number of permutations.
         data: The images.
         engine: What it computes with.
-        precision: How the fast engine multiplies gradients.
+        precision: What the fast engine keeps gradients of weights in.
         statistics: Normalisation.
     """
 

@@ -182,8 +182,9 @@ class Unit(enum.StrEnum):
 class Running:
     """How the run is carried out and tested; what is learned does not depend on it, apart from rounding.
 
-    Rounding is of last bits, and with gradients in bfloat16 to their first eight; either takes trainings equally far
-    apart in thousands of steps, and paired tests do not tell their accuracies apart (`results/engine-equivalence`).
+    Rounding is of last bits, and of gradients that are kept in bfloat16 to their first eight; either takes trainings
+    equally far apart in thousands of steps, and paired tests do not tell their accuracies apart
+    (`results/engine-equivalence`).
 
     Args:
         evaluate_epochs: Test after every so many epochs, and always at the end of a task; 0 for task ends only.
@@ -194,7 +195,8 @@ class Running:
         threads: Threads that torch computes with; 0 leaves torch's choice, which is then recorded.
         device: Where to compute: cpu, cuda, ...
         engine: What training is computed with; None takes the fast engine as far as machine and network allow.
-        precision: How the fast engine multiplies gradients; None takes bfloat16 where the processor has it.
+        precision: What the fast engine keeps gradients of weights in; None takes bfloat16 where the processor, or
+            the GPU, has it.
     """
 
     evaluate_epochs: int = 1

@@ -88,8 +88,8 @@ def train(
         reset_optimizer: Whether the optimizer's state is cleared at each task; needs announced boundaries.
         evaluate_epochs: Test after every so many epochs; 0 for task ends only.
         engine: What training is computed with, `plain` or `fast`; None takes the fast one as far as it goes.
-        precision: How the fast engine multiplies gradients, `exact` in float32 or `fast` in bfloat16; None leaves it to
-            the processor.
+        precision: What the fast engine keeps gradients of weights in, `exact` for float32 or `fast` for bfloat16; None
+            leaves it to the processor.
         progress: Whether to show a progress bar; None shows it on a terminal.
         loggers: What is given every line of the metrics as it is measured, e.g. `TensorBoardLogger(folder)`.
 

@@ -133,7 +133,7 @@ class Trial:
 
         Args:
             engine: The engine; None takes the fast one as far as it goes.
-            precision: How the fast engine multiplies gradients; None leaves it to the processor, and takes float32
+            precision: What the fast engine keeps gradients in; None leaves it to the processor, and takes float32
                 where the learner reads them.
             quiet: Whether to log nothing of it.
 

@@ -1,6 +1,6 @@
 """One step of descent in two parts, losses and movement: operation by operation, or as graphs that a GPU replays."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,12 @@ from metaplastic.nn import BinaryMLP, StackedMLP, member_cross_entropy
 from metaplastic.nn.dropout import SignDropout
 from metaplastic.optim import MetaplasticAdam, MetaplasticSGD
 from metaplastic.scenarios import IndexView, StackedView, Task, View
+
+_HOOKS = (
+    *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
+    *("_post_accumulate_grad_hooks", "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"),
+)
+"""Where torch keeps what is called within a step."""
 
 _AT_ONCE = 10_000
 """Samples whose labels are looked at at once."""
@@ -62,9 +68,10 @@ class PlainDescent:
 class CapturedDescent:
     """Steps that a GPU replays from graphs, where calling its hundred operations takes longer than they do.
 
-    The first batch of every size is learned as by `PlainDescent`, which also leaves everything compiled. Then two
-    graphs are captured, one of losses and gradients and one of the update, so that a loss that is not finite is seen
-    before anything moves. What they compute is what the operations do.
+    The first batch of every size is learned as by `PlainDescent`, which leaves everything compiled and all that is
+    remembered in its place. Then two graphs are captured, one of losses and gradients and one of the update, so that a
+    loss that is not finite is seen before anything moves. Where parameters, moments or what is done with them were
+    changed in between, the next batch is learned without, and graphs are captured anew.
 
     Args:
         network: A network that `serves` holds for; the steps are those of one task.
@@ -80,10 +87,10 @@ class CapturedDescent:
     @staticmethod
     def serves(network: nn.Module, task: Task, optimizer: torch.optim.Optimizer, learner: Learner) -> bool:
         """Tell whether nothing in a step is decided, drawn or looked up outside the GPU."""
-        ours = isinstance(optimizer, MetaplasticAdam | MetaplasticSGD) and optimizer.captured
-        known = type(network) in (BinaryMLP, StackedMLP) and type(learner) is FineTune
-        drawn = any(isinstance(module, SignDropout) for module in network.modules())
-        return ours and known and not drawn and task.outputs is None and _is_fixed(task.view)
+        # Exact types, because a graph does what these do, not what somebody's own would do in their place.
+        ours = type(optimizer) in (MetaplasticAdam, MetaplasticSGD) and optimizer.captured  # type: ignore[attr-defined]
+        known = can_be_captured(network) and type(learner) is FineTune and not _is_hooked(network, optimizer)
+        return ours and known and task.outputs is None and _is_fixed(task.view)
 
     def losses(self, task: Task, rows: Tensor) -> tuple[float, ...]:
         """Compute the losses of a batch."""
@@ -103,9 +110,10 @@ class CapturedDescent:
             self._graphs[rows.shape] = None
             return None
         graphs = self._graphs[rows.shape]
-        if not self.optimizer.can_move_again():
+        if not self.optimizer.can_move_again() or (graphs is not None and not graphs.fit()):
+            self._graphs[rows.shape] = None
             return None
-        if graphs is None or not graphs.fit():
+        if graphs is None:
             graphs = self._graphs[rows.shape] = _Graphs(self.network, task, self.optimizer, rows)
             _require_labels(task, rows, graphs.outputs)
         return graphs
@@ -119,23 +127,30 @@ class _Graphs:
     ) -> None:
         self.optimizer = optimizer
         self._rows = rows.clone()
+        self._follow()
         self._losses, self._update = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         optimizer.zero_grad(set_to_none=True)  # what is captured writes gradients, it does not add to them
-        with torch.cuda.graph(self._losses):
+        with torch.cuda.device_of(rows), torch.cuda.graph(self._losses):
             logits, labels = _answers(network, task, self._rows)
             loss = _cross_entropy(logits, labels)
             loss.sum().backward()
         self._loss, self.outputs = loss.detach(), _outputs(logits, labels)
         self._gradients = [(parameter, parameter.grad) for parameter in network.parameters()]
-        with torch.cuda.graph(self._update, pool=self._losses.pool()):
+        with torch.cuda.device_of(rows), torch.cuda.graph(self._update, pool=self._losses.pool()):
             optimizer.move_again()
-        self._memory = self._addresses()
+        self._settled = optimizer.settled()
 
     def fit(self) -> bool:
-        """Tell whether parameters and moments still lie where they did."""
-        return self._memory == self._addresses()
+        """Tell whether all lies where it did, and the same is to be done with it."""
+        return self._settled == self.optimizer.settled()
+
+    def _follow(self) -> None:
+        """Bring the copies of signs up to date, where somebody changed a weight between steps."""
+        for copies in self.optimizer.copies.values():
+            copies.follow()
 
     def losses(self, rows: Tensor) -> tuple[float, ...]:
+        self._follow()
         self._rows.copy_(rows)
         self._losses.replay()
         for parameter, gradient in self._gradients:
@@ -146,13 +161,6 @@ class _Graphs:
         self.optimizer.count_step()
         self._update.replay()
         self.optimizer.mark_moved()
-
-    def _addresses(self) -> list[int]:
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        tensors = [parameter.detach() for parameter in parameters]
-        states = [self.optimizer.state.get(parameter, {}) for parameter in parameters]
-        tensors += [tensor for state in states for tensor in state.values()]
-        return [tensor.data_ptr() for tensor in tensors if tensor.device.type != "cpu"]
 
 
 def descent(network: nn.Module, task: Task, optimizer: torch.optim.Optimizer, learner: Learner) -> Descent:
@@ -171,6 +179,25 @@ def descent(network: nn.Module, task: Task, optimizer: torch.optim.Optimizer, le
         assert isinstance(optimizer, MetaplasticAdam | MetaplasticSGD)
         return CapturedDescent(network, optimizer)
     return PlainDescent(network, optimizer, learner)
+
+
+def can_be_captured(network: nn.Module) -> bool:
+    """Tell whether nothing is decided or drawn outside a GPU in what a network computes.
+
+    Args:
+        network: Any module.
+
+    Returns:
+        True for fully connected binary networks without dropout, and stacks of them.
+    """
+    known = type(network) in (BinaryMLP, StackedMLP)
+    return known and not any(isinstance(module, SignDropout) for module in network.modules())
+
+
+def _is_hooked(network: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+    """Tell whether somebody wants to be called within a step."""
+    owners: list[Any] = [optimizer, *network.modules(), *network.parameters()]
+    return any(getattr(owner, name, None) for owner in owners for name in _HOOKS)
 
 
 def _is_fixed(view: View) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from metaplastic.hidden_weight import is_hidden_weight
+from metaplastic.learners.descent import can_be_captured
 from metaplastic.nn import (
     BinaryLinear,
     BinaryMLP,
@@ -52,12 +53,13 @@ class Acceleration:
         engine: The engine.
         update: How the optimizer moves parameters: `fused` in one compiled pass, `blocks`, that of a foreign
             `optimizer`, or `none` where there are none to move.
-        integer_layers: Layers whose products are made in integers.
+        integer_layers: Layers whose products are made in integers, by a GPU in bfloat16 as exactly.
         layers: Layers with hidden weights.
         bytes: Whether the network is given the bytes of images as they are stored.
         gradients: What gradients of integer layers are kept in.
         members: Networks that are trained at once.
-        captured: Whether steps are replayed from graphs, by a GPU; those of a learner with a penalty are not.
+        captured: Whether `learn` may replay steps from graphs of a GPU; it does where the learner adds nothing, tasks
+            train all outputs, and samples are not augmented.
         products: Whose products in integers they are: `native`, `torch`, `tensor cores` of a GPU, or `none`.
     """
 
@@ -111,7 +113,8 @@ def accelerated(
     """Train and test a network with an engine, and leave network and optimizer as they were found.
 
     It serves any loop: what is called within the context is called as without it. What was found to do is logged in one
-    line. Where nothing is asked for by name, whatever machine, network or optimizer lack is done the plain way.
+    line. Where nothing is asked for by name, whatever machine, network or optimizer lack is done the plain way. On
+    a GPU `learn` replays the steps of fully connected networks from graphs.
 
     Within the context the gradient of a hidden weight is a buffer that is used again in every step, possibly in
     bfloat16; copy what you want to keep. `backward` adds to it; `torch.autograd.grad` for hidden weights, hooks on them
@@ -122,7 +125,8 @@ def accelerated(
         optimizer: Holds the network's parameters; those of this package are compiled.
         scenario: What is learned, so that images can stay bytes; None in a loop that has its own data.
         engine: The engine; None takes the fast one as far as it goes.
-        precision: How the fast engine multiplies gradients; None takes bfloat16 where the processor has it.
+        precision: What the fast engine keeps gradients of weights in; None takes bfloat16 where the processor, or
+            the GPU, has it.
         quiet: Whether to log nothing of it.
 
     Yields:
@@ -146,13 +150,13 @@ def accelerated(
         _require_float32(precision)
         chosen = Acceleration(Engine.PLAIN, ("blocks" if ours else "optimizer") if moves else "none", members=members)
         logger.log(logging.DEBUG if quiet else logging.INFO, chosen)
-        with _fused_update(optimizer, [], wanted=False):
+        with _fused_update(network, optimizer, [], wanted=False):
             yield chosen
         return
     unit = _unit_of_bytes(network, scenario)
     layers = _integer_layers(network, takes_bytes=unit is not None)
     precision = _possible_precision(precision, layers if ours and _holds(optimizer, layers) else [])
-    with _integer_products(layers, precision, unit), _fused_update(optimizer, layers) as fused:
+    with _integer_products(layers, precision, unit), _fused_update(network, optimizer, layers) as fused:
         if engine is Engine.FAST and not fused:
             why = "the reason is logged if it is the compiler's" if ours else type(optimizer).__name__
             raise ValueError(
@@ -267,6 +271,8 @@ def _multiplies_integers(layer: BinaryLayer) -> bool:
 @contextlib.contextmanager
 def _integer_products(layers: list[BinaryLayer], precision: Precision, unit: float | None) -> Iterator[None]:
     before = [(layer, layer.product, layer.weight.grad_dtype) for layer in layers]
+    cores = torch.backends.cuda.matmul
+    reduced, cores.allow_bf16_reduced_precision_reduction = cores.allow_bf16_reduced_precision_reduction, False
     try:
         for layer in layers:
             layer.weight.grad, layer.weight.grad_dtype = None, precision.dtype
@@ -278,12 +284,15 @@ def _integer_products(layers: list[BinaryLayer], precision: Precision, unit: flo
             )
         yield
     finally:
+        cores.allow_bf16_reduced_precision_reduction = reduced
         for layer, product, dtype in before:
             layer.product, layer.weight.grad, layer.weight.grad_dtype = product, None, dtype
 
 
 @contextlib.contextmanager
-def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer], wanted: bool = True) -> Iterator[bool]:
+def _fused_update(
+    network: nn.Module, optimizer: torch.optim.Optimizer, layers: list[BinaryLayer], wanted: bool = True
+) -> Iterator[bool]:
     if not isinstance(optimizer, MetaplasticAdam | MetaplasticSGD):
         yield False
         return
@@ -291,7 +300,7 @@ def _fused_update(optimizer: torch.optim.Optimizer, layers: list[BinaryLayer], w
     try:
         optimizer.copies = {layer.weight: layer.product.copies for layer in layers if layer.product is not None}
         optimizer.fused = wanted and optimizer.compile()
-        optimizer.captured = wanted and _can_capture(optimizer, layers)
+        optimizer.captured = wanted and can_be_captured(network) and _can_capture(optimizer, layers)
         yield optimizer.fused
     finally:
         optimizer.fused, optimizer.copies, optimizer.captured = before
@@ -303,4 +312,6 @@ def _can_capture(optimizer: MetaplasticAdam | MetaplasticSGD, layers: list[Binar
     moved = [one for group in optimizer.param_groups for one in group["params"] if one.requires_grad]
     hidden = [parameter for parameter in moved if is_hidden_weight(parameter)]
     there = all(parameter.device.type == "cuda" for parameter in moved)
-    return there and all(id(weight) in products for weight in hidden) and (optimizer.fused or not hidden)
+    return (
+        bool(moved) and there and all(id(weight) in products for weight in hidden) and (optimizer.fused or not hidden)
+    )

@@ -16,7 +16,7 @@ from metaplastic.storage import BinaryCopies, allocate_stream
 
 
 class Precision(enum.StrEnum):
-    """What the gradients of an integer product are computed in; its forward product is exact in any case."""
+    """What gradients of hidden weights are kept in; the forward product is exact in any case."""
 
     EXACT = "exact"
     """Float32."""
@@ -46,7 +46,7 @@ class IntegerProduct:
 
     Args:
         weight: `[out, in]` or `[members, out, in]`, the hidden weight.
-        precision: What gradients are computed in.
+        precision: What gradients of hidden weights are kept in.
         pseudo_gradient: Stands in for the derivative of sign(x).
         unit: The unit c of inputs of bytes, which pass no gradient on; None where the input is to be binarised.
 

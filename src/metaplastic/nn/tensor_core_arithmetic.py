@@ -81,7 +81,7 @@ def split(x: Float[Tensor, "..."]) -> list[BFloat16[Tensor, "..."]]:
 
     Returns:
         Three tensors in the shape of x, the largest part first; their sum is x, but for numbers so small that a part
-        falls below the range of the type.
+        falls below the range of the type, and NaN for what is not finite.
 
     Example:
         >>> x = torch.tensor([1 / 3, -1e-5])

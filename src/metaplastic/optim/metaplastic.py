@@ -61,7 +61,8 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
     def _move_by(self, steps: list[_Step], pairs: list[Pair], group: dict[str, Any]) -> None:
         alike: dict[Any, list[Pair]] = {}
         for step, (parameter, gradient) in zip(steps, pairs, strict=True):
-            if parameter.numel() <= _SMALL and not is_damped(parameter, group):
+            signs = step.kept is not None and parameter in self.copies  # a graph must write them with the weight
+            if parameter.numel() <= _SMALL and not is_damped(parameter, group) and not signs:
                 kind = (step, parameter.dtype, gradient.dtype, parameter.device)
                 alike.setdefault(kind, []).append((parameter, gradient))
             else:
@@ -89,32 +90,55 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
         fused = self._fused_pass(parameter, gradient.dtype, group) if self.fused else None
         if fused is None or not all(tensor.is_contiguous() for tensor in (gradient, *moments)):
             consolidation = group["consolidation"] if is_damped(parameter, group) else None
-            _move_in_blocks(parameter, gradient, moments, rule, consolidation, step, group)
+            if step.kept is None:
+                _move_in_blocks(parameter, gradient, moments, rule, consolidation, step, group)
+            else:
+                plain_pass(rule, consolidation, parameter, gradient, moments, self._signs(parameter), step.kept)
             return
-        copies = self.copies.get(parameter)
-        signs = copies.tensors() if copies else ()
         weight, slope, *flat = (tensor.detach().view(-1) for tensor in (parameter, gradient, *moments))
-        fused(weight, slope, flat, [sign.view(-1) for sign in signs], step.numbers(group, weight.device))
-        if copies:
+        signs = [sign.view(-1) for sign in self._signs(parameter)]
+        fused(weight, slope, flat, signs, step.numbers(group, weight.device))
+        if copies := self.copies.get(parameter):
             copies.mark_written()
 
+    def _signs(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        """Find the copies of signs that a step of a parameter writes."""
+        copies = self.copies.get(parameter)
+        return copies.tensors() if copies else ()
+
     def can_move_again(self) -> bool:
-        """Make room for what graphs will read, outside of them, and tell whether steps can be captured as they stand.
+        """Make room for what graphs read, outside of them, and tell whether steps can be captured as they stand.
 
         Returns:
             Whether all parameters of each group that have a gradient have made as many steps.
         """
-        found = [_with_gradients(group) for group in self.param_groups]
-        devices = [pairs[0][0].device if pairs else torch.device("cpu") for pairs in found]
+        devices = [group["params"][0].device if group["params"] else torch.device("cpu") for group in self.param_groups]
         if [kept.device for kept in self._kept] != devices:
             self._kept = [torch.zeros(4, dtype=torch.float64, device=device) for device in devices]
+        found = [_with_gradients(group) for group in self.param_groups]
         return all(len({int(self.state[parameter].get("step", 0)) for parameter, _ in pairs}) < 2 for pairs in found)
+
+    def settled(self) -> list[Any]:
+        """List what a captured step was made of: where its tensors lie, and what it does with them.
+
+        Returns:
+            Values to compare; what a graph reads anew at every step, as rates, is not among them.
+        """
+        found: list[Any] = [kept.data_ptr() for kept in self._kept]
+        for group in self.param_groups:
+            found.append((self._rule(group), group["consolidation"]))
+            for parameter in group["params"]:
+                tensors = [parameter.detach(), *self.state.get(parameter, {}).values(), *self._signs(parameter)]
+                places = [tensor.data_ptr() for tensor in tensors if tensor.dim()]
+                found.append((parameter.requires_grad, is_damped(parameter, group), places))
+        return found
 
     def count_step(self) -> None:
         """Begin a step that a graph makes: count it, and put its size where the graph reads it."""
         for group, kept in zip(self.param_groups, self._kept, strict=True):
             steps = {self._begin_step(self.state[parameter], group) for parameter, _ in _with_gradients(group)}
-            for size, eps in steps:
+            if steps:
+                ((size, eps),) = steps
                 kept.copy_(_Step(size, eps).numbers(group, torch.device("cpu")), non_blocking=True)
 
     @torch.no_grad()
@@ -131,8 +155,9 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
         """Say that a graph moved what has a gradient, and wrote the copies of signs."""
         moved = [parameter for group in self.param_groups for parameter, _ in _with_gradients(group)]
         torch.autograd.graph.increment_version(moved)
-        for copies in self.copies.values():
-            copies.mark_written()
+        for parameter in moved:
+            if copies := self.copies.get(parameter):
+                copies.mark_written()
 
     def compile(self) -> bool:
         """Compile what fused steps will need, now rather than at the first of them.
@@ -184,7 +209,8 @@ class _MetaplasticOptimizer(HiddenWeightOptimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("fused", False)
-        self.__dict__ |= {"copies": self.__dict__.get("copies", {}), "captured": False, "_kept": []}
+        for name, value in {"copies": {}, "captured": False, "_kept": []}.items():
+            self.__dict__.setdefault(name, value)
 
 
 class MetaplasticAdam(_MetaplasticOptimizer):

@@ -20,7 +20,10 @@ class View(Protocol):
         ...
 
     def batch(self, rows: Int64[Tensor, " batch"]) -> tuple[Tensor, Tensor]:
-        """Return inputs `[batch, ...]`, as the network takes them, and labels `[batch]` of some rows."""
+        """Return inputs `[batch, ...]`, as the network takes them, and labels `[batch]` of some rows.
+
+        Rows lie where the network does.
+        """
         ...
 
     def to(self, device: torch.device) -> "View":

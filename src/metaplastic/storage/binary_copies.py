@@ -37,6 +37,10 @@ class BinaryCopies:
         self._written: tuple[int, int] | None = None
         self._zero = torch.zeros((), device=weight.device)
 
+    def follow(self) -> None:
+        """Write the copies anew if the weight has changed, for whoever reads them where they lie."""
+        self._follow()
+
     def integer(self) -> Int8[Tensor, "..."]:
         """Return the signs as int8, in the shape of the weight.
 
@@ -55,7 +59,7 @@ class BinaryCopies:
             RuntimeError: When the copies were made without them.
         """
         if self._half is None:
-            raise RuntimeError("expected copies made with half=True, got half=False; this layer passes no gradient on")
+            raise RuntimeError("expected copies made with half=True, got half=False; take those of integer()")
         self._follow()
         return self._half
 
@@ -88,5 +92,5 @@ class BinaryCopies:
             torch.ge(self.weight, 0, out=copy)
             copy.mul_(2).sub_(1)
         low, high = torch.aminmax(self.weight.detach())
-        self._zero = (low + high) * 0
+        self._zero.copy_((low + high) * 0)  # in place, where graphs read it
         self.mark_written()
