@@ -1,11 +1,12 @@
 """What a step of training takes on a GPU: networks alone and in stacks, by the plain and by the fast engine.
 
-    python benchmarks/gpu_steps.py FILE.json      # a minute
+    python benchmarks/gpu_steps.py FILE.json
 
 Networks 784-N-N-10 on noise of the shape of MNIST, batch 100, with the loop, the losses that it reads and the samples
 that it gathers; medians over steps after the first. Beside them what the memory of the GPU gives, measured by a copy,
 and how long it would take a step's least traffic: 34 bytes a weight, which are weight and two moments read and written
-(24), the gradient in bfloat16 written and read (4), the sign in bfloat16 written once and read twice (6).
+(24), the gradient in bfloat16 written and read (4), the sign in bfloat16 written once and read twice (6). No record of
+it is kept yet: it was written without a GPU at hand.
 """
 
 import argparse
