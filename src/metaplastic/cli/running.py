@@ -85,8 +85,9 @@ def _studies() -> Sequence[str]:
     return list(STUDIES)
 
 
-def _run_study(name: str, words: list[str]) -> None:
-    from metaplastic.experiments import Size, explanation, new_folder, run_study, study
+def _study_options(name: str, words: list[str]) -> Any:
+    """Read the options of a study; its sizes are imported when one is asked for."""
+    from metaplastic.experiments import Size, explanation
 
     @dataclasses.dataclass(frozen=True)
     class StudyOptions:
@@ -111,7 +112,13 @@ def _run_study(name: str, words: list[str]) -> None:
         quiet: bool = False
         """Show no progress bars."""
 
-    options = parse(StudyOptions, words, f"run {name}", about=explanation(name))
+    return parse(StudyOptions, words, f"run {name}", about=explanation(name))
+
+
+def _run_study(name: str, words: list[str]) -> None:
+    from metaplastic.experiments import new_folder, run_study, study
+
+    options = _study_options(name, words)
     chosen = study(name, options.size).only(options.panels).on(options.device)
     folder = options.out or new_folder(name)
     print(f"{name} in {folder}", flush=True)

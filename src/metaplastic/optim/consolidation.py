@@ -293,7 +293,7 @@ def consolidate_undivided(
         >>> consolidate_undivided(update, torch.tensor([2.0, 2.0]), 1.0, PowerLaw(1.0)).divided().tolist()
         [0.3333333432674408, -1.0]
     """
-    if hasattr(function, "quotient"):  # and not the method's truth, which the compiler of torch before 2.13 cannot see
+    if hasattr(function, "quotient"):  # and not the method's truth, which the compiler of torch 2.11 cannot see
         factor = function.quotient(hidden, metaplasticity)
     else:
         factor = Quotient(function(hidden, metaplasticity))  # type: ignore[arg-type]

@@ -37,10 +37,6 @@ class BinaryCopies:
         self._written: tuple[int, int] | None = None
         self._zero = torch.zeros((), device=weight.device)
 
-    def follow(self) -> None:
-        """Write the copies anew if the weight has changed, for whoever reads them where they lie."""
-        self._follow()
-
     def integer(self) -> Int8[Tensor, "..."]:
         """Return the signs as int8, in the shape of the weight.
 
@@ -49,7 +45,7 @@ class BinaryCopies:
         """
         if self._integer is None:
             raise RuntimeError("expected copies made with integer=True, got integer=False; take those of half()")
-        self._follow()
+        self.follow()
         return self._integer
 
     def half(self) -> BFloat16[Tensor, "..."]:
@@ -60,7 +56,7 @@ class BinaryCopies:
         """
         if self._half is None:
             raise RuntimeError("expected copies made with half=True, got half=False; take those of integer()")
-        self._follow()
+        self.follow()
         return self._half
 
     def zero(self) -> Tensor:
@@ -68,7 +64,7 @@ class BinaryCopies:
 
         Weights that a fused optimizer moves are not looked at again in every step; the loop looks at them every epoch.
         """
-        self._follow()
+        self.follow()
         return self._zero
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -85,7 +81,8 @@ class BinaryCopies:
         return self.weight._version, self.weight.data_ptr()
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Write the copies anew if the weight has changed, for whoever reads them where they lie."""
         if self._written == self.state:
             return
         for copy in self.tensors():
