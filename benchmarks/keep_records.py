@@ -4,8 +4,8 @@
 
 Configuration, environment, accuracy matrix and summary are kept whole, their JSON with a line per section and without
 spaces. Of `metrics.jsonl` the epochs that were tested after stay; the seconds of the others are added to the next one,
-so that they still add up to the run's. Numbers there and in the summary are rounded to six digits, and what is said of
-memory stays at the last task.
+so that they still add up to the run's. What a test after a task counted is in the matrix, and not there again. Numbers
+there and in the summary are rounded to six digits, and what is said of memory stays at the last task.
 What is said of synapses is left out, `--synapses` keeps it, and `--histograms` their histograms in the first seed too.
 `--no-metrics` leaves out the whole file, for runs by which a setting was chosen. Runs that have no summary are not
 complete, and are left out.
@@ -33,6 +33,8 @@ def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> li
         seconds += line.pop("seconds", 0.0)
         if line["event"] == "epoch" and not line.get("correct"):
             continue
+        if line["event"] == "task":
+            line.pop("correct", None)
         if not synapses:
             line.pop("layers", None)
         elif not histograms:
