@@ -9,6 +9,7 @@ from metaplastic import cli
 from metaplastic.benchmark import Workload, bench, tables
 from metaplastic.benchmark.measurements import CURVES, Curve, bench_curves, bench_epoch, bench_stack, floor
 from metaplastic.benchmark.pairing import SubjectSpec, ratio, take_turns, working
+from metaplastic.benchmark.worker import make
 
 TINY = Workload(hidden=(8,), batch_size=10, tasks=2, rounds=2, repeats=1)
 
@@ -91,6 +92,14 @@ def test_the_floor_is_products_and_bytes_at_the_rates_of_the_machine():
     products = 2 * 7 * (first + second) / 1e3 + 2 * 7 * (first + 2 * second) / 1e2
     assert floor(work, rates)["products"] == pytest.approx(products)
     assert floor(work, rates)["update"] == pytest.approx((29 * (first + second) + 2 * second) / 1e4)
+
+
+@pytest.mark.parametrize("size", [10, 6001])
+def test_a_step_takes_as_many_samples_as_it_is_said_to(size):
+    ours = make("fast", Workload(hidden=(8,), batch_size=size, tasks=1).options())
+    with ours.stack:
+        (first, *_) = ours.schedule.batches(ours.scenario.tasks[0], 0, 0)
+        assert len(first) == size
 
 
 def test_a_worker_that_fails_is_an_error_with_its_traceback():

@@ -50,7 +50,7 @@ def make(kind: str, options: dict[str, Any]) -> Any:
 def _data(options: dict[str, Any]) -> Dataset:
     from metaplastic.benchmark.subjects import synthetic
 
-    return synthetic(options.get("train", 6000), options.get("test", 1000))
+    return synthetic(options.get("train", max(6000, options["batch_size"])), options.get("test", 1000))
 
 
 def peak_bytes() -> int:
