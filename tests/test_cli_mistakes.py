@@ -111,12 +111,19 @@ def test_a_workload_that_memory_cannot_hold_is_refused(said, tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("words", [["--hidden", "8", str(2**63)], [f"--batch-size={2**63}"], ["--seed", str(-(2**70))]])
-def test_whole_numbers_beyond_64_bits_are_refused_with_their_field(words, said, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (["--hidden", "8", str(2**63)], "width"),
+        ([f"--batch-size={2**63}"], "batch_size"),
+        (["--seed", str(-(2**70))], "--seed"),
+    ],
+)
+def test_whole_numbers_beyond_64_bits_are_refused_with_their_field(words, field, said, tmp_path):
     status, _, err = said("run", "permuted-digits", *words, "--out", tmp_path / "run")
-    field, number = words[0].partition("=")[0], words[-1].rpartition("=")[2]
+    number = words[-1].rpartition("=")[2]
     assert status == 2
-    assert err == f"metaplastic: expected {field} within 64 bits, up to about 9.2e18, got {number}\n"
+    assert f"expected {field} within 64 bits, up to about 9.2e18, got {number}" in " ".join(err.split())
     assert not (tmp_path / "run").exists()
 
 

@@ -93,6 +93,10 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         ),
         (lambda: Optimizer(consolidation="tanh"), "did you mean 'tanh-squared'"),
         (lambda: Network(hidden=(16, 0)), "expected width >= 1, got 0"),
+        (
+            lambda: Network(hidden=(16, 2**63)),
+            "expected width within 64 bits, up to about 9.2e18, got 9223372036854775808",
+        ),
         (lambda: Network(dropout=1.0), "expected dropout in"),
         (lambda: Network(Family.REAL_MLP, dropout=0.5), "only binary nets have it"),
         (lambda: Network(Family.REAL_CONV, binarize_input=True), "expected no binarize_input for 'real-conv', got it"),

@@ -144,7 +144,7 @@ ScenarioConfig = Permuted | Sequence | Split | Stream
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Fail for a number that is too small.
+    """Fail for a number that is too small, or too large for PyTorch and NumPy to count with.
 
     Args:
         name: What it is the number of, for the message.
@@ -152,7 +152,9 @@ def at_least(name: str, value: int, least: int) -> None:
         least: The least that it may be.
 
     Raises:
-        ValueError: When it is less.
+        ValueError: When it is less, or beyond 64 bits.
     """
     if value < least:
         raise ValueError(f"expected {name} >= {least}, got {value}")
+    if value >= 2**63:
+        raise ValueError(f"expected {name} within 64 bits, up to about 9.2e18, got {value}")
