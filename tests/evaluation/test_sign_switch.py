@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from metaplastic.data import Samples
+from metaplastic.data import Samples, load
 from metaplastic.evaluation import SignSwitch, TrainingLoss, switch_signs, switched, switching_cost
+from metaplastic.learners import accelerated
 from metaplastic.nn import BinaryMLP, NormPolicy, RealMLP, Scope, StackedMLP, Statistics, keep_task, recalibrate
-from metaplastic.scenarios import IndexView, Task
+from metaplastic.optim import MetaplasticAdam, param_groups
+from metaplastic.scenarios import IndexView, Task, stream
 from metaplastic.seeding import Purpose, generator
 
 LAYER = "layers.0.weight"
@@ -332,3 +334,24 @@ def test_a_copy_of_the_network_gives_the_same_numbers():
     net = network()
     loss, other = TrainingLoss(net, task()), TrainingLoss(copy.deepcopy(net), task())
     assert probed(loss, draws=2) == probed(other, draws=2)
+
+
+def test_the_fast_engine_sees_what_is_switched():
+    scenario = stream(load("digits"), 1)
+    net = BinaryMLP([64, 32, 32, 10], generator=generator(0, Purpose.INITIALIZATION))
+    recalibrate(net, scenario.tasks[0].view.batch(torch.arange(500))[0])
+    optimizer = MetaplasticAdam(param_groups(net, 1.35))
+
+    def probed(shown):
+        loss = TrainingLoss(net, shown.tasks[0], torch.arange(300))
+        source = generator(0, Purpose.PROBE)
+        return [
+            switch_signs(loss, f"layers.{layer}.weight", count=20, generator=source, draws=3, bins=4)
+            for layer in (0, 2, 4)
+        ]
+
+    with accelerated(net, optimizer, scenario) as chosen:
+        assert chosen.integer_layers == 3
+        fast = probed(chosen.shown(scenario))
+    assert fast == probed(scenario)
+    assert min(probe.increase[-1] for probe in fast) != 0

@@ -1,5 +1,6 @@
 """A panel that looks into a trained network: what its synapses are worth, and how fast they diverged."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,16 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 from metaplastic.evaluation import TrainingLoss, divergence_report, switch_signs
-from metaplastic.experiments.build import build_network, build_scenario, build_schedule
 from metaplastic.experiments.config import Config
 from metaplastic.experiments.progress import Shown, counting
 from metaplastic.experiments.record import Record
-from metaplastic.experiments.run import computing
+from metaplastic.experiments.run import computing, make_trial
 from metaplastic.experiments.scenario_config import Stream
 from metaplastic.experiments.stack import run_remaining_seeds
 from metaplastic.files import write_json
 from metaplastic.hidden_weight import hidden_weights
 from metaplastic.learners import Fisher
+from metaplastic.scenarios import Task
 from metaplastic.seeding import Purpose, generator
 
 BINS = 15
@@ -99,29 +100,34 @@ class _Probe:
     """The network of a record, beside the one that it began as, and its first task."""
 
     def __init__(self, folder: Path, data_dir: Path | None) -> None:
-        config = Record(folder).config
-        device = torch.device(config.running.device)
-        scenario = build_scenario(config, data_dir).to(device)
-        self.config, self.task = config, scenario.tasks[0]
-        self.start, self.network = (build_network(config, scenario).to(device) for _ in range(2))
+        self.config = Record(folder).config
+        self.trial = make_trial(self.config, data_dir)
+        self.start, self.network = copy.deepcopy(self.trial.network), self.trial.network
         self.network.load_state_dict(load_file(folder / "network.safetensors"))
-        self.steps = config.epochs * build_schedule(config).steps(self.task)
+
+    @property
+    def task(self) -> Task:
+        """The only one, as the engine shows it."""
+        return self.trial.scenario.tasks[0]
 
     def divergence(self, samples: int) -> dict[str, Any]:
         """Compare, in every layer, importance with the speed at which hidden weights left their start."""
         before, after = hidden_weights(self.start), hidden_weights(self.network)
         importance = Fisher(samples=samples, seed=self.config.seed)(self.network, after, self.task, 0)
-        report = divergence_report(importance, before, after, self.steps)
+        report = divergence_report(importance, before, after, self.trial.steps())
         return {name: layer.as_json() for name, layer in report.items()}
 
     def sign_switch(self, counts: tuple[int, ...], draws: int, samples: int, progress: Shown) -> dict[str, Any]:
-        """Switch signs in every layer, bin by bin."""
+        """Switch signs in every layer, bin by bin, with the engine that trained: the loss is the same number."""
         source = generator(self.config.seed, Purpose.PROBE)
         rows = torch.randperm(len(self.task.view), generator=source)[:samples]
-        loss = TrainingLoss(self.network, self.task, rows)
         layers = list(hidden_weights(self.network))
-        found = {}
-        with counting(f"switching signs, seed {self.config.seed}", BINS * len(layers), progress) as advance:
+        running, found = self.config.running, {}
+        with (
+            self.trial.accelerated(running.engine, running.precision, quiet=True),
+            counting(f"switching signs, seed {self.config.seed}", BINS * len(layers), progress) as advance,
+        ):
+            loss = TrainingLoss(self.network, self.task, rows)
             for layer, count in zip(layers, counts, strict=True):
                 switched = switch_signs(
                     loss,

@@ -53,6 +53,6 @@ def _switching(size: Size, m: float) -> SwitchingPanel:
     return SwitchingPanel(
         config,
         counts=(1000, 2000, 100),
-        draws=sized(size, laptop=10, paper=100),
+        draws=100,
         samples=sized(size, laptop=2000, paper=60_000),
     )
