@@ -32,7 +32,10 @@ COMMANDS = {
     "fig4ab-reversed": {name: (m, 1e-7, 50, 100, (4096, 4096), True, True, 2) for name, m in (("a", 0), ("b", 1.5))},
     "fig5-fashion": {
         name: (m, 1e-7, 20, 100, (1024, 1024), False, False, parts)
-        for name, m, parts in (("plain", 0, 60), ("metaplastic", 2.5, 60), ("whole", 0, 1))
+        for name, m, parts in (
+            *(("plain", 0, 60), ("metaplastic", 2.5, 60)),
+            *(("whole", 0, 1), ("whole-metaplastic", 2.5, 1)),
+        )
     },
     "fig4cd": {
         name: (m, decay, 240, 20, (), False, False, tasks)
@@ -47,7 +50,10 @@ COMMANDS = {
     "fig4gh": {name: (m, 0, 20, 20, (2048, 2048), True, False, 2) for name, m in (("g", 0), ("h", 1.3))},
     "fig5-cifar": {
         name: (m, 0, 200, 64, (2048, 2048), False, False, parts)
-        for name, m, parts in (("plain", 0, 20), ("metaplastic", 13, 20), ("whole", 0, 1))
+        for name, m, parts in (
+            *(("plain", 0, 20), ("metaplastic", 13, 20)),
+            *(("whole", 0, 1), ("whole-metaplastic", 13, 1)),
+        )
     },
     "fig6ce": {"cde": (1.35, 1e-7, 40, 100, (1024, 1024), False, False, 1)},
 }

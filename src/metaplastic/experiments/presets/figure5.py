@@ -24,7 +24,12 @@ def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
     core, ten for five at once.
     """
     panels = {}
-    for name, parts, m in (("plain", 60, 0.0), ("metaplastic", 60, 2.5), ("whole", 1, 0.0)):
+    for name, parts, m in (
+        ("plain", 60, 0.0),
+        ("metaplastic", 60, 2.5),
+        ("whole", 1, 0.0),
+        ("whole-metaplastic", 1, 2.5),
+    ):
         config = fashion_stream()
         panels[name] = TrainingPanel(
             replace(
@@ -58,7 +63,12 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     full = Network(Family.BINARY_CIFAR, hidden=(2048, 2048), dropout=0.5, distribution=Distribution.XAVIER)
     panels = {}
     data = sized(size, laptop="cifar-10-part", paper="cifar-10")
-    for name, parts, m in (("plain", 20, 0.0), ("metaplastic", 20, 13.0), ("whole", 1, 0.0)):
+    for name, parts, m in (
+        ("plain", 20, 0.0),
+        ("metaplastic", 20, 13.0),
+        ("whole", 1, 0.0),
+        ("whole-metaplastic", 1, 13.0),
+    ):
         config = Config(
             name="fig5-cifar",
             scenario=Stream(data, parts=parts, augment=Augmentation.FLIP_AND_CROP_OR_ROTATE),
