@@ -44,6 +44,7 @@ def table_1(size: Size = Size.LAPTOP) -> Study:
     }
     if size is Size.LAPTOP:
         rows["ewc-tuned"] = _held(plain, Method.EWC, 50.0)
+        rows["random-tuned"] = _held(plain, Method.RANDOM_CONSOLIDATION, 50.0)
     return Study("table1", size, {name: TrainingPanel(config) for name, config in rows.items()})
 
 
