@@ -33,7 +33,7 @@ def figure_2f(size: Size = Size.LAPTOP) -> Study:
 
     Claim (Fig. 2f, as a third party reads it): the rule does not help real weights. The authors' numbers are not
     available. Running statistics kept per task, as in all versions of their code; the activation is ReLU, theirs since
-    August 2020. Deviation: gains start at 1.
+    August 2020. Deviations: those of all studies, but for statistics, which are theirs.
 
     Expected: on a laptop averages of 42, 44, 52 and 55 % for m = 0, 1, 2, 3, where binary weights give 31 to 88 %
     (`results/fig2f`).

@@ -85,7 +85,7 @@ def figure_4cd(size: Size = Size.LAPTOP) -> Study:
     have exact statistics kept per task, which say the same openly. `c-plain` and `d-plain`, with m = 0, are not among
     their commands, and show what is kept without metaplasticity. Deviations: samples are drawn at random, theirs are
     those in a row from a random one on; pixels are binarized to -1 and 1, not 0 and 1; USPS's last test batch is not
-    smaller than the others. On a laptop 60 epochs in place of 240.
+    smaller than the others; and those of all studies, but for statistics. On a laptop 60 epochs in place of 240.
 
     Expected: on a laptop MNIST and USPS at the end 88 and 89 % in c, 85 and 87 % in d, 82 and 88 % and 81 and 87 % in
     `c-plain` and `d-plain`, and 88 and 82 % by a network for each (`results/fig4cd`).
@@ -134,7 +134,7 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
     steps, the best of 3, 6, 12, 24 and 48 on held-out images of another seed (`results/fig4ef-tuning`; a quarter of a
     layer is consolidated as it is drawn). `frozen` trains the normalisation alone, and the `unannounced` panels have
     layer norm and nothing told, with the same three m. Beside them the two methods in closed form without which a
-    class-incremental table is not believed, and joint training.
+    class-incremental table is not believed, and joint training. Deviations: those of all studies.
 
     At the paper's size the features are those of a ResNet-18 pretrained on ImageNet, from a file
     `cifar-10-resnet18.npz` that `metaplastic data features cifar-10` makes where torchvision and its weights are. Its
@@ -174,7 +174,8 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
 
     Claim (Fig. 4g, h), as we expect it: m = 1.3 keeps part of the first 50 classes while the others are learned, m = 0
     does not. The authors' numbers are not available. 512-2048-2048-100, all outputs answer, normalisation by sample
-    without gain and offset; boundaries are used to begin Adam anew only.
+    without gain and offset, as theirs; boundaries are used to begin Adam anew only. Deviations: those of all studies
+    that are not of statistics and gains.
 
     At the paper's size from a file `cifar-100-resnet18.npz` that `metaplastic data features cifar-100` makes by our
     recipe, in evaluation mode, and with `--authors` by theirs, in training mode, as in `fig4ef`. On a laptop three

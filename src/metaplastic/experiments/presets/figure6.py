@@ -28,9 +28,9 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
 
     Claim (Fig. 6c-e): the larger a hidden weight, the more its switching costs. 784-1024-1024-10, m = 1.35; 1,000,
     2,000 and 100 weights together in the three layers, 100 draws in each of 15 bins. The authors' numbers are not
-    available. On a laptop five epochs in place of 40, ten draws, and the loss on 2,000 samples in place of 60,000.
-    There is one task only, so nothing is announced. `plain` is the same with m = 0: the theory of hidden weights that
-    diverge at the speed of their importance knows no metaplasticity, which changes speeds.
+    available. On a laptop five epochs in place of 40, and the loss on 2,000 samples in place of 60,000. There is one
+    task only, so nothing is announced. Deviations: those of all studies. `plain` is the same with m = 0: the theory of
+    hidden weights that diverge at the speed of their importance knows no metaplasticity, which changes speeds.
 
     Expected: on a laptop rank correlations of hidden weight and cost of 0.9 in the first layer and 0.7 in the others
     (`results/fig6ce`).

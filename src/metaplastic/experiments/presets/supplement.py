@@ -22,7 +22,8 @@ def supplement(size: Size = Size.LAPTOP) -> Study:
     of its state: `adam-kept` has m = 0, no beakers and an Adam that goes on. `beakers` has the authors' pipes and
     feedback, `beakers-faster` ten times as wide ones; panels that end in `plain` have m = 0. Pipes, m by layer and
     divisors were chosen on other permutations, by their test images, for the steps of a laptop; there a feedback four
-    times as strong as that of the faster beakers was better by five points (`results/supplement-tuning`).
+    times as strong as that of the faster beakers was better by five points (`results/supplement-tuning`). Deviations:
+    those of all studies.
 
     Expected: on a laptop averages of 42 % with Adam kept, 33 with the authors' beakers, 67 with faster ones and 68 so
     with m = 0, 88 with m by layer, 81 with the rate divided and 69 so with m = 0 (`results/supplement`).
