@@ -115,6 +115,21 @@ def test_different_commits_are_a_caution_with_the_commits(copy):
     assert "1 of 2 runs were made with changes that are not in the commit" in fig6.cautions()
 
 
+def test_products_that_were_not_computed_alike_are_a_caution(copy):
+    folder = copy("fig2")
+    for panel, products in (("a", {"products": "torch"}), ("b", {"products": "native"}), ("c", {})):
+        for seed in (0, 1):
+            path = folder / panel / f"seed{seed}" / "metrics.jsonl"
+            first, *rest = path.read_text().splitlines()
+            line = json.loads(first) | {"engine": {"engine": "fast", "integer_layers": 3, **products}}
+            path.write_text("\n".join([json.dumps(line), *rest, ""]))
+    for path in (folder / "d").glob("seed*/metrics.jsonl"):
+        path.unlink()
+    (fig2,) = read_studies([folder])
+    said = "products with binary weights were not computed alike in all runs: "
+    assert said + "torch (2 runs), native (2 runs), not recorded (2 runs)" in fig2.cautions()
+
+
 def test_the_time_of_a_study_says_how_many_of_its_runs_it_is_of(copy):
     folder = copy("fig2")
     assert time_spent(read_studies([folder])[0].origins) == duration(seconds_of(*read_studies([folder])))

@@ -25,6 +25,8 @@ class Origin:
         seconds: Time spent in training and testing; its share of it, for networks trained at once. None where the
             record has no metrics that say it.
         versions: Packages and their versions, of Python too.
+        products: Whose products with binary weights they are, as its engine says; `not recorded` for one that did not
+            say so yet, and empty where there were none.
     """
 
     folder: Path
@@ -34,6 +36,7 @@ class Origin:
     machine: str
     seconds: float | None
     versions: tuple[tuple[str, str], ...] = ()
+    products: str = ""
 
 
 def read_origins(folder: Path) -> list[Origin]:
@@ -84,8 +87,8 @@ def version_cautions(origins: Sequence[Origin]) -> list[str]:
         origins: Where they came from.
 
     Returns:
-        Sentences without their full stop: other packages of different versions, different commits, and changes that are
-        in no commit.
+        Sentences without their full stop: other packages of different versions, different commits, changes that are in
+        no commit, and products with binary weights that were not computed alike.
     """
     said = []
     kinds: dict[str, list[str]] = {}
@@ -101,6 +104,10 @@ def version_cautions(origins: Sequence[Origin]) -> list[str]:
     changed = sum(count for commit, count in commits.items() if commit.endswith("+"))
     if changed:
         said.append(f"{changed} of {len(origins)} runs were made with changes that are not in the commit")
+    products = Counter(origin.products for origin in origins if origin.products)
+    if len(products) > 1:
+        counted = ", ".join(f"{whose} ({_runs(count)})" for whose, count in products.items())
+        said.append(f"products with binary weights were not computed alike in all runs: {counted}")
     return said
 
 
@@ -199,14 +206,16 @@ def read_origin(folder: Path) -> Origin:
         raise ValueError(
             f"expected JSON in {path} and {config}, got {error}; put the files back, or run that panel again"
         ) from error
+    lines = _metrics(folder / "metrics.jsonl")
     return Origin(
         folder,
         str(number),
         environment.get("versions", {}).get("metaplastic", UNKNOWN),
         environment.get("commit") or "",
         _machine(environment),
-        _seconds(folder / "metrics.jsonl"),
+        _seconds(lines),
         tuple(environment.get("versions", {}).items()),
+        _products(lines),
     )
 
 
@@ -217,11 +226,20 @@ def _machine(environment: dict[str, Any]) -> str:
     return ", ".join(words for words in said if words)
 
 
-def _seconds(path: Path) -> float | None:
-    """Add up the seconds of epochs; those of networks trained at once were spent on all of them together."""
+def _metrics(path: Path) -> list[dict[str, Any]]:
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _seconds(lines: Sequence[dict[str, Any]]) -> float | None:
+    """Add up the seconds of epochs; those of networks trained at once were spent on all of them together."""
     members, seconds = 1, []
-    for line in map(json.loads, (line for line in lines if line.endswith("\n"))):
+    for line in lines:
         members = line.get("engine", {}).get("members", members)
         seconds += [line["seconds"] / members] if "seconds" in line else []
     return sum(seconds) if seconds else None
+
+
+def _products(lines: Sequence[dict[str, Any]]) -> str:
+    engines = [line["engine"] for line in lines if line.get("engine", {}).get("integer_layers")]
+    return " and ".join(dict.fromkeys(engine.get("products", "not recorded") for engine in engines))
