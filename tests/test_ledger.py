@@ -20,7 +20,10 @@ AVERAGED = {
     "Fig. 2 on a laptop": ("fig2/a", "fig2/b", "fig2/c", "fig2/d"),
     "Table 1 on a laptop": tuple(
         f"table1/{row}"
-        for row in ("plain", "frozen", "random", "metaplastic", "ewc", "si", "ewc-tuned", "unannounced", "joint")
+        for row in (
+            *("plain", "frozen", "random", "random-tuned", "metaplastic"),
+            *("ewc", "si", "ewc-tuned", "unannounced", "joint"),
+        )
     ),
     "Beakers, m by layer and a falling learning rate, on a laptop": tuple(
         f"supplement/{row}"
@@ -77,7 +80,13 @@ SAID = {
     "fig1": ("a learned 0", "a"),
     "fig2": tuple(f"{panel} average" for panel in "abcd"),
     "fig2f": tuple(f"m{m} average" for m in range(4)),
-    "table1": tuple(f"{row} average" for row in ("plain", "random", "metaplastic", "ewc", "ewc-tuned", "si", "joint")),
+    "table1": tuple(
+        f"{row} average"
+        for row in (
+            *("plain", "frozen", "random", "random-tuned", "metaplastic", "unannounced"),
+            *("ewc", "ewc-tuned", "si", "joint"),
+        )
+    ),
     "fig3": tuple(
         f"{kind}-{width} average" for kind in ("metaplastic", "ewc", "interleaved", "frozen") for width in (64, 512)
     ),

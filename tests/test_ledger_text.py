@@ -300,6 +300,28 @@ def spread(values):
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
 
 
+def test_how_far_methods_of_table_1_are_apart():
+    def above(one, other):
+        test = paired_permutation_test(
+            *([statistics.mean(last) for last in finals(f"table1/{row}")] for row in (one, other))
+        )
+        assert f"{test.p_value:.2f}" == "0.06"
+        return f"{test.difference:.1f}"
+
+    told, tuned = (above(row, "metaplastic") for row in ("ewc", "ewc-tuned"))
+    untold, untold_tuned = (above(row, "unannounced") for row in ("ewc", "ewc-tuned"))
+    random, random_tuned = above("ewc", "random"), above("ewc-tuned", "random-tuned")
+    assert (
+        f"{told} points below EWC with the authors' lambda and {tuned} below a tuned one, with nothing announced "
+        f"{untold} and {untold_tuned} below, p = 0.06 all; random consolidation ends {random_tuned} points below EWC with "
+        f"the tuned lambda, and {random} below with the authors', where holding anything keeps much"
+    ) in LEDGER
+    assert f"is {untold} points below EWC with the authors' strength and {untold_tuned} below the tuned one." in LEDGER
+    assert f"it ends {random_tuned} points below, and ten below synapses that never change" in LEDGER
+    assert f"{float(above('frozen', 'random-tuned')):.0f}" == "10"
+    assert f"83 %, {random} below EWC, because that strength" in LEDGER
+
+
 @pytest.mark.parametrize(("gains", "said"), [("ones", "1"), ("uniform", "U(0, 1)")])
 @pytest.mark.parametrize(("kind", "bits"), [("float32", 24), ("tf32", 11), ("bfloat16", 8)])
 def test_what_rounded_gradients_do_to_units(gains, said, kind, bits):
