@@ -313,8 +313,8 @@ def test_how_far_methods_of_table_1_are_apart():
     random, random_tuned = above("ewc", "random"), above("ewc-tuned", "random-tuned")
     assert (
         f"{told} points below EWC with the authors' lambda and {tuned} below a tuned one, with nothing announced "
-        f"{untold} and {untold_tuned} below, p = 0.06 all; random consolidation ends {random_tuned} points below EWC with "
-        f"the tuned lambda, and {random} below with the authors', where holding anything keeps much"
+        f"{untold} and {untold_tuned} below, p = 0.06 all; random consolidation ends {random_tuned} points below EWC "
+        f"with the tuned lambda, and {random} below with the authors', where holding anything keeps much"
     ) in LEDGER
     assert f"is {untold} points below EWC with the authors' strength and {untold_tuned} below the tuned one." in LEDGER
     assert f"it ends {random_tuned} points below, and ten below synapses that never change" in LEDGER
