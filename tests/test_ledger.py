@@ -95,7 +95,7 @@ SAID = {
     "fig4cd": ("c", "d", "mnist-alone", "usps-alone"),
     "fig4ef": ("e", "tuned"),
     "fig4gh": ("g 1", "tuned"),
-    "fig5-fashion": ("plain", "metaplastic", "whole"),
+    "fig5-fashion": ("plain", "metaplastic", "whole", "whole-metaplastic"),
     "fig5-cifar": ("plain", "metaplastic", "whole"),
     "supplement": tuple(
         f"{row} average"
