@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from scipy.stats import spearmanr
 
 from metaplastic.evaluation import paired_permutation_test
 from metaplastic.experiments import DEVIATIONS, Record
@@ -298,6 +299,25 @@ def test_what_is_left_of_the_first_of_two_tasks_in_wide_networks():
 
 def spread(values):
     return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+
+
+def test_what_switching_signs_costs():
+    def increases(panel, layer):
+        probes = [
+            json.loads((RESULTS / f"fig6ce/{panel}/seed{seed}/sign_switch.json").read_text())[f"layers.{layer}.weight"]
+            for seed in range(5)
+        ]
+        assert {(probe["draws"], len(probe["edges"])) for probe in probes} == {(100, 16)}
+        return [[value for value in probe["increase"] if value is not None] for probe in probes]
+
+    rising = [sum(cost[-1] > cost[0] for cost in increases("cde", layer)) for layer in (0, 2, 4)]
+    assert rising == [5, 4, 5]
+    plain = [
+        f"{statistics.mean(ranks):.2f} ± {statistics.stdev(ranks):.2f}"
+        for layer in (0, 2, 4)
+        if (ranks := [spearmanr(range(len(cost)), cost).statistic for cost in increases("plain", layer)])
+    ]
+    assert f"by rank {plain[0]}, {plain[1]} and {plain[2]} in the three layers" in LEDGER
 
 
 def test_how_far_a_stream_is_from_all_of_it_at_once():

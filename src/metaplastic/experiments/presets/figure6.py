@@ -32,11 +32,11 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
     task only, so nothing is announced. Deviations: those of all studies. `plain` is the same with m = 0: the theory of
     hidden weights that diverge at the speed of their importance knows no metaplasticity, which changes speeds.
 
-    Expected: on a laptop rank correlations of hidden weight and cost of 0.9 in the first layer and 0.7 in the others
-    (`results/fig6ce`).
+    Expected: on a laptop rank correlations of hidden weight and cost of 0.97 in the first layer, 0.7 in the middle one,
+    where switching costs next to nothing, and 0.9 in the last (`results/fig6ce`).
 
-    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop two minutes to train five seeds at once
-    on one core, and some more to probe them, at the paper's size some eight hours a seed (estimated).
+    Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop nine minutes a panel for five seeds on
+    one core, at the paper's size some three hours a seed (estimated).
     """
     return Study("fig6ce", size, {"cde": _switching(size, 1.35), "plain": _switching(size, 0.0)})
 
