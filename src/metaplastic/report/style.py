@@ -18,9 +18,9 @@ INK, SOFT, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 
 GROUP_COLOURS = (
     *("#8c8c8c", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"),
-    *("#332288", "#6b8e23"),
+    *("#332288", "#6b8e23", "#882255"),
 )
-"""Colours that tell groups apart, after Okabe and Ito, and two of Tol's kind where there are more groups; told apart
+"""Colours that tell groups apart, after Okabe and Ito, and three of Tol's kind where there are more groups; told apart
 from the colours of tasks, which are ordered."""
 
 _MARKERS = "osD^vPX"
