@@ -50,6 +50,9 @@ SPREAD = {
     "MNIST, then USPS, on a laptop": tuple(
         f"fig4cd/{row}" for row in ("c", "c-plain", "c-told", "d", "d-plain", "d-told", "mnist-alone", "usps-alone")
     ),
+    "CIFAR-10 as a stream, on a laptop": tuple(
+        f"fig5-cifar/{row}" for row in ("plain", "metaplastic", "whole", "whole-metaplastic")
+    ),
     "Halves of CIFAR-10 with no state per task, on a laptop": tuple(
         f"fig4gh/{row}" for row in ("g", "h", "tuned", "nearest-mean", "streaming-lda", "joint")
     ),
@@ -96,7 +99,7 @@ SAID = {
     "fig4ef": ("e", "tuned"),
     "fig4gh": ("g 1", "tuned"),
     "fig5-fashion": ("plain", "metaplastic", "whole", "whole-metaplastic"),
-    "fig5-cifar": ("plain", "metaplastic", "whole"),
+    "fig5-cifar": ("plain", "metaplastic", "whole", "whole-metaplastic"),
     "supplement": tuple(
         f"{row} average"
         for row in (

@@ -56,9 +56,9 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     to part, in place of 4 to 6. Eight parts of five epochs are too few to see the claim: m of 3 and 8 are there as good
     as 0 (`results/fig5-cifar-tuning`).
 
-    Expected: on a laptop 52 % plain, 53 % metaplastic, 56 % all at once (`results/fig5-cifar`).
+    Expected: on a laptop 52 % plain, 53 % metaplastic, 56 % all at once with either m (`results/fig5-cifar`).
 
-    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop four to nine minutes a run on one
+    Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop three to nine minutes a run on one
     core, an hour and a half for five seeds of all panels, at the paper's size some days a panel and seed (estimated).
     """
     small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)
