@@ -337,7 +337,7 @@ def bench_curves(work: Workload, say: Say) -> dict[str, Any]:
         for value in values:
             say(f"{along} {value}")
             # Layer norm, because a batch of one has no batch statistics.
-            options = work.options(train=8000, statistics="layer")
+            options = work.options(statistics="layer")
             options |= {"hidden": [value, value]} if along == "width" else {along: value}
             with working({"one": SubjectSpec("fast", options)}, work.threads) as workers:
                 worker = workers["one"]

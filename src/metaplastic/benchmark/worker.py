@@ -1,6 +1,7 @@
 """A process that holds one subject and does what it is told: one JSON line in, one out."""
 
 import json
+import math
 import resource
 import sys
 import time
@@ -50,7 +51,9 @@ def make(kind: str, options: dict[str, Any]) -> Any:
 def _data(options: dict[str, Any]) -> Dataset:
     from metaplastic.benchmark.subjects import synthetic
 
-    return synthetic(options.get("train", max(6000, options["batch_size"])), options.get("test", 1000))
+    # Whole batches of the size that is asked for: those of an epoch are made as equal as they can be.
+    size = options["batch_size"]
+    return synthetic(options.get("train", size * math.ceil(6000 / size)), options.get("test", 1000))
 
 
 def peak_bytes() -> int:
