@@ -5,8 +5,8 @@
 Configuration, environment, accuracy matrix and summary are kept whole, their JSON with a line per section and without
 spaces. Of `metrics.jsonl` the epochs that were tested after stay; the seconds of the others are added to the next one,
 so that they still add up to the run's. What a test after a task counted is in the matrix, and not there again: a line
-for a task's end stays where it says something of synapses, and the last one for what it says of memory. Numbers there
-and in the summary are rounded to six digits.
+for a task's end stays where it says something of synapses, and the last one for what it says of memory. Numbers in
+both files are rounded to six digits.
 What is said of synapses is left out, `--synapses` keeps it, and `--histograms` their histograms in the first seed too.
 `--no-metrics` leaves out the whole file, for runs by which a setting was chosen. Runs that have no summary are not
 complete, and are left out.
@@ -46,6 +46,8 @@ def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> li
         if line["event"] in ("epoch", "task"):
             line["seconds"], seconds = round(seconds, 3), 0.0
         kept.append(line)
+    if seconds:
+        kept[-1]["seconds"] = round(kept[-1].get("seconds", 0.0) + seconds, 3)
     return kept
 
 
