@@ -15,12 +15,12 @@ def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
     """Fashion-MNIST in 60 parts of 1,000, against all of it at once.
 
     Claim (Fig. 5), as we expect it: a metaplastic network (m = 2.5) that sees the data part by part, 20 epochs each,
-    comes nearer to one that sees all at once than a plain one does. The authors' numbers are not available. Both are
-    learned with m = 0 and 2.5. Running statistics without gain and offset are shared by all parts, as theirs. The
-    laptop's size is the paper's, 784-1024-1024-10, tested after every part only. Deviations: those of all studies that
-    are not of statistics and gains.
+    comes nearer to one that sees all at once than a plain one does. The authors' numbers are not available. The parts
+    are learned with m = 0 and 2.5, and so is all at once. Running statistics without gain and offset are shared by all
+    parts, as theirs. The laptop's size is the paper's, 784-1024-1024-10, tested after every part only. Deviations:
+    those of all studies that are not of statistics and gains.
 
-    Expected: 84 % plain, 88 % metaplastic, 87 and 89 % so when all is learned at once (`results/fig5-fashion`).
+    Expected: 84 % plain, 88 % metaplastic; all at once 87 % plain, 89 % metaplastic (`results/fig5-fashion`).
 
     Command: `metaplastic run fig5-fashion --size laptop|paper --seeds 5`; both sizes take two minutes a run on one
     core, ten for five at once.
@@ -59,7 +59,8 @@ def figure_5_cifar(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop 52 % plain, 53 % metaplastic, 56 % all at once with either m (`results/fig5-cifar`).
 
     Command: `metaplastic run fig5-cifar --size laptop|paper --seeds 5`; on a laptop three to nine minutes a run on one
-    core, an hour and a half for five seeds of all panels, at the paper's size some days a panel and seed (estimated).
+    core, an hour and three quarters for five seeds of all panels, at the paper's size some days a panel and seed
+    (estimated).
     """
     small = Network(Family.BINARY_CONV, hidden=(512,), channels=(32, 64, 128), distribution=Distribution.XAVIER)
     full = Network(Family.BINARY_CIFAR, hidden=(2048, 2048), dropout=0.5, distribution=Distribution.XAVIER)

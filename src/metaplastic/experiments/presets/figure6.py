@@ -36,7 +36,7 @@ def figure_6ce(size: Size = Size.LAPTOP) -> Study:
     where switching costs next to nothing, and 0.9 in the last (`results/fig6ce`).
 
     Command: `metaplastic run fig6ce --size laptop|paper --seeds 5`; on a laptop nine minutes a panel for five seeds on
-    one core, at the paper's size some 40 minutes a seed (estimated).
+    one core, at the paper's size some 40 minutes a panel and seed (estimated).
     """
     return Study("fig6ce", size, {"cde": _switching(size, 1.35), "plain": _switching(size, 0.0)})
 
