@@ -4,16 +4,17 @@ import json
 import re
 import statistics
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from scipy.stats import spearmanr
 
 from metaplastic.experiments import Record
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results"
+from .ledger_records import RESULTS, ROOT, spread
+
 LEDGER = (ROOT / "REPRODUCTION.md").read_text()
+"""The text in its lines."""
+
 CONFIGURATIONS = sorted(RESULTS.rglob("config.json"))
 
 AVERAGED = {
@@ -68,8 +69,8 @@ POLICIES = (
 WIDTHS = (64, 128, 256, 512)
 KINDS = ("metaplastic", "ewc", "interleaved", "interleaved-metaplastic", "frozen")
 
-PUBLISHED = {"none": 5, "ewc": 5, "online-ewc": 5, "si": 5, "joint": 1}
-"""Rows that stand beside published numbers, and with how many seeds."""
+PUBLISHED = ("none", "ewc", "online-ewc", "si", "joint")
+"""Rows that stand beside published numbers."""
 
 
 LINES = [
@@ -107,9 +108,11 @@ SAID = {
             *("m-by-layer", "lr-divided", "lr-divided-plain"),
         )
     ),
-    "real-check": ("none average", "ewc average", "online-ewc average", "si average"),
-    "width": tuple(
-        f"{row}-512 0" for row in ("running", "running-uniform", "batch", "recalibrated", "layer", "layer-no-decay")
+    "real-check": tuple(f"{row} average" for row in PUBLISHED),
+    "width": (
+        *(f"{row}-512 0" for row in ("running", "running-uniform", "batch", "recalibrated", "layer", "layer-no-decay")),
+        *(f"{row}-2048 0" for row in ("running", "running-no-decay", "running-uniform", "batch", "recalibrated")),
+        *(f"{row}-2048 0" for row in ("layer", "layer-no-decay")),
     ),
     "split-mnist": ("plain average", "metaplastic average"),
 }
@@ -127,16 +130,16 @@ def rows(section):
         ]
 
 
-def final(folder, seeds=5):
+def final(folder):
     """Accuracies in % after the last task, per seed and task."""
     found = [Record(run).accuracy().accuracy[-1] for run in sorted((RESULTS / folder).glob("seed*"))]
-    assert len(found) == seeds
+    assert len(found) == 5
     return [[100 * float(value) for value in seed] for seed in found]
 
 
-def averages(folder, seeds=5):
+def averages(folder):
     """Mean over the tasks of each seed."""
-    return [statistics.mean(seed) for seed in final(folder, seeds)]
+    return [statistics.mean(seed) for seed in final(folder)]
 
 
 def mean_and_deviation(values):
@@ -174,7 +177,7 @@ def said_of(study, what):
         values = list(zip(*(run[-1] for run in runs), strict=True))
         values = values if not which else [values[int(which)]]
     scaled = [[100 * float(value) for value in seeds] for seeds in values]
-    return [f"{statistics.mean(one):.1f} ± {statistics.stdev(one):.1f}" for one in scaled]
+    return [spread(one) for one in scaled]
 
 
 @pytest.mark.parametrize("study", SAID)
@@ -195,7 +198,7 @@ def test_the_line_of_hidden_weights_says_what_records_hold():
             lines = [json.loads(line) for line in text.splitlines()]
             last = [line for line in lines if line.get("layers")][-1]
             sizes.append(last["layers"]["layers.2.weight"]["mean_magnitude"])
-        expected.append(f"{statistics.mean(sizes):.2f} ± {statistics.stdev(sizes):.2f}")
+        expected.append(spread(sizes, 2))
     assert re.findall(r"\d+\.\d+ ± \d+\.\d+", cell) == expected
 
 
@@ -214,11 +217,8 @@ def test_a_table_of_widths_holds_what_its_records_hold():
 
 def test_a_table_of_policies_holds_what_its_records_hold():
     for row, policy in zip(rows("Statistics, gains and weight decay, two tasks"), POLICIES, strict=True):
-        narrow = [
-            number for task in zip(*final(f"width/{policy}-512"), strict=True) for number in mean_and_deviation(task)
-        ]
-        wide = [100 * float(value) for value in Record(RESULTS / f"width/{policy}-2048/seed0").accuracy().accuracy[-1]]
-        assert row == pytest.approx([*narrow, *wide], abs=0.0501)
+        ends = [end for width in (512, 2048) for end in zip(*final(f"width/{policy}-{width}"), strict=True)]
+        assert row == pytest.approx([number for end in ends for number in mean_and_deviation(end)], abs=0.0501)
 
 
 def test_the_table_of_switched_signs_holds_what_its_records_hold():
@@ -239,10 +239,9 @@ def test_the_table_of_switched_signs_holds_what_its_records_hold():
 
 
 def test_published_numbers_stand_beside_what_records_hold():
-    for row, (name, seeds) in zip(rows("Baselines beside published numbers"), PUBLISHED.items(), strict=True):
-        found = averages(f"real-check/{name}", seeds)
-        ours = mean_and_deviation(found) if seeds > 1 else found
-        assert row[1:] == pytest.approx([*ours, ours[0] - row[0]], abs=0.0501)
+    for (published, *ours, difference), name in zip(rows("Baselines beside published numbers"), PUBLISHED, strict=True):
+        mean, deviation = mean_and_deviation(averages(f"real-check/{name}"))
+        assert [*ours, difference] == pytest.approx([mean, deviation, mean - published], abs=0.0501)
 
 
 def test_records_are_whole_small_and_hold_no_weights():

@@ -92,7 +92,7 @@ def figure_4cd(size: Size = Size.LAPTOP) -> Study:
     `c-plain` and `d-plain`, and 88 and 82 % by a network for each (`results/fig4cd`).
 
     Command: `metaplastic run fig4cd --size laptop|paper --seeds 5`; on a laptop some 100 seconds a run on one core, at
-    the paper's size some six minutes (estimated).
+    the paper's size one to eleven minutes (estimated).
     """
     panels: dict[str, Panel] = {}
     for name, channels in (("c", (12, 20, 30)), ("d", (10, 15, 20))):

@@ -1,0 +1,204 @@
+"""What REPRODUCTION.md says of width, of what it is lost by, and of rounded gradients, against the records."""
+
+import json
+import statistics
+
+import pytest
+
+from metaplastic.evaluation import paired_permutation_test
+
+from .ledger_records import LEDGER, RESULTS, finals, metrics, middle_layer, percent, retested, spread
+
+WIDTHS = (512, 1024, 2048, 4096)
+KINDS = {"decay": "1e-7, 1", "no-decay": "0, 1", "uniform": "1e-7, U(0, 1)"}
+"""Panels of the study of width and weight decay: which decay, and where gains start."""
+
+
+def learned_and_left(folder):
+    """Accuracy in % after the first task, the second and the last, and its average, as cells of a row."""
+    first, second, *_, last = percent(folder)
+    shares = [first[:1], second[:2], last, [statistics.mean(last)]]
+    return [", ".join(f"{value:.1f}" for value in cell) for cell in shares]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_decay_and_gains_do_to_a_width(width, kind):
+    folder = f"width-decay/{kind}-{width}/seed0"
+    synapses = (middle_layer(folder, 0)["consolidated_fraction"], middle_layer(folder, 1)["flip_rate"])
+    cells = [f"{width}, {KINDS[kind]}", *learned_and_left(folder), *(f"{100 * share:.1f} %" for share in synapses)]
+    assert f"| {' | '.join(cells)} |" in LEDGER
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_frozen_synapses_come_to(width):
+    cells = [f"{width}, frozen", *learned_and_left(f"width-decay/frozen-{width}/seed0")]
+    assert f"| {' | '.join(cells)} | | |" in LEDGER
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_statistics_taken_anew_give(width, kind):
+    cells = [f"{width}, {KINDS[kind]}"]
+    for seed in (0, 1):
+        run = f"width-decay/{kind}-{width}/seed{seed}"
+        if not (RESULTS / run).exists():
+            cells += ["-", "-"]
+            continue
+        left = percent(run)[-1]
+        cells.append(f"{statistics.mean(left):.1f}")
+        if not (RESULTS / run / "fresh_statistics.json").exists():
+            cells.append("-")
+            continue
+        kept, fresh = retested(run)
+        assert kept == pytest.approx(left)
+        cells.append(f"{statistics.mean(fresh):.1f}")
+    assert f"| {' | '.join(cells)} |" in LEDGER
+
+
+def test_how_far_two_seeds_of_a_width_are_apart():
+    apart = []
+    for kind in KINDS:
+        for width in WIDTHS[:-1]:
+            first, second = (statistics.mean(percent(f"width-decay/{kind}-{width}/seed{seed}")[-1]) for seed in (0, 1))
+            apart.append(abs(first - second))
+    assert f"the second seed, up to 2048, ends within {max(apart):.1f} points of the first" in LEDGER
+
+
+def test_the_line_of_width_and_decay_says_what_records_hold():
+    def said(kind):
+        means = [f"{statistics.mean(percent(f'width-decay/{kind}-{width}/seed0')[-1]):.1f}" for width in WIDTHS]
+        return f"{', '.join(means[:-1])} and {means[-1]}"
+
+    assert (
+        f"{said('decay')} with the authors' decay and gains from 1, {said('no-decay')} without the decay, "
+        f"{said('uniform')} with it and gains from U(0, 1), {said('frozen')} with frozen synapses;"
+    ) in LEDGER
+    kept, fresh = (", ".join(f"{share:.1f}" for share in row) for row in retested("width-decay/decay-4096/seed0"))
+    assert f"gives {kept} % by what was kept, and {fresh} % anew" in LEDGER
+
+
+def test_how_far_the_first_task_swings():
+    lines = metrics("width-decay/decay-2048/seed0")
+    tests = [line["correct"][0] / 100 for line in lines if line["event"] == "epoch" and line["task"] == 1]
+    assert f"at 2048 between {min(tests):.0f} and {max(tests):.0f} %" in LEDGER
+    with_decay, without = (percent(f"width-decay-checks/{name}/seed0")[1][0] for name in ("decay1e-7", "decay0"))
+    assert f"gave {with_decay:.1f} % after task 2" in LEDGER
+    assert f"and {without:.1f} without decay" in LEDGER
+    with_decay, without = (
+        percent(f"width-decay-checks/{name}/seed0")[1][0] for name in ("exact-decay", "exact-no-decay")
+    )
+    assert f"at 2048 ends at {with_decay:.1f} % with the decay and at {without:.1f} without" in LEDGER
+
+
+def first_of_two(panel, study="width"):
+    """Accuracy in % of the first of two tasks after the second, by seed."""
+    return [last[0] for last in finals(f"{study}/{panel}")]
+
+
+def against(one, other, digits=2):
+    """p of the exact paired test of two panels of the study of normalisation."""
+    return f"{paired_permutation_test(first_of_two(one), first_of_two(other)).p_value:.{digits}f}"
+
+
+def test_what_statistics_gains_and_decay_do_to_the_first_of_two_tasks():
+    gains, exact_gains = (
+        against("running-uniform-512", "running-512"),
+        against("recalibrated-uniform-512", "recalibrated-512"),
+    )
+    assert f"p = {gains} and {exact_gains}" in LEDGER
+    assert f"beside exact ones ({against('running-512', 'recalibrated-512', 3)})" in LEDGER
+    assert against("batch-512", "running-512") == against("layer-no-decay-512", "layer-512") == "0.06"
+    free, held = first_of_two("layer-no-decay-512"), first_of_two("layer-512")
+    lost = [kept - left for kept, left in zip(free, held, strict=True)]
+    assert min(lost) > 0
+    assert f"loses {statistics.mean(lost):.0f} points by the decay" in LEDGER
+
+
+def test_what_is_left_of_the_first_of_two_tasks_in_wide_networks():
+    batch, running, exact, running_uniform, uniform, running_free, free, layer, layer_free = (
+        spread(first_of_two(f"{panel}-2048"))
+        for panel in (
+            *("batch", "running", "recalibrated", "running-uniform", "recalibrated-uniform"),
+            *("running-no-decay", "recalibrated-no-decay", "layer", "layer-no-decay"),
+        )
+    )
+    assert f"at {batch} %; by statistics kept" in LEDGER
+    assert f"running or exact, they end at {running} and {exact}." in LEDGER
+    assert f"at {running_uniform} and {uniform}, though the decay is the same" in LEDGER
+    assert f"without the decay it is {running_free} and {free}." in LEDGER
+    assert f"ends at {layer} with the decay and at {layer_free} without" in LEDGER
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(("running-uniform", "running"), ("batch", "running"), ("running-no-decay", "running")),
+        *(("recalibrated-uniform", "recalibrated"), ("recalibrated-no-decay", "recalibrated")),
+        ("layer-no-decay", "layer"),
+    ],
+)
+def test_what_brings_the_first_task_back_does_so_in_every_seed(one, other):
+    kept, left = first_of_two(f"{one}-2048"), first_of_two(f"{other}-2048")
+    assert len(kept) == 5
+    assert min(high - low for high, low in zip(kept, left, strict=True)) > 0
+    assert f"At 2048 all of it matters, in every seed (p = {against(f'{one}-2048', f'{other}-2048')} each" in LEDGER
+
+
+@pytest.mark.parametrize(("gains", "said"), [("ones", "1"), ("uniform", "U(0, 1)")])
+@pytest.mark.parametrize(("kind", "bits"), [("float32", 24), ("tf32", 11), ("bfloat16", 8)])
+def test_what_rounded_gradients_do_to_units(gains, said, kind, bits):
+    runs = json.loads((RESULTS / "rounded-gradients/units.json").read_text())["runs"]
+    found = [run for run in runs if (run["gains"], run["rounded to"]) == (gains, kind)]
+    columns = zip(*([*run["accuracy"], *run["constant units"]] for run in found), strict=True)
+    assert f"| {said} | {bits} | {' | '.join(spread([100 * one for one in column]) for column in columns)} |" in LEDGER
+
+
+@pytest.mark.parametrize(
+    ("tasks", "panel", "said"),
+    [
+        ("two", "running-2048", "2048, two tasks, the first: running"),
+        ("two", "running-uniform-2048", "2048, the same, gains from U(0, 1)"),
+        ("two", "batch-2048", "2048, of the test batch"),
+        ("two", "layer-2048", "2048, layer norm"),
+        ("six", "decay-4096", "4096, six tasks, average: decay"),
+        ("six", "no-decay-4096", "4096, no decay"),
+        ("six", "uniform-4096", "4096, decay, gains from U(0, 1)"),
+    ],
+)
+def test_what_rounded_gradients_do_to_wide_networks(tasks, panel, said):
+    kept = (lambda last: last[0]) if tasks == "two" else statistics.mean
+    exact = list(map(kept, finals(f"{'width' if tasks == 'two' else 'width-decay'}/{panel}")))
+    rounded = list(map(kept, finals(f"rounded-gradients/{tasks}-tasks/{panel}")))
+    assert len(rounded) == 4
+    assert f"| {said} | {spread(exact) if len(exact) > 1 else f'{exact[0]:.1f}'} | {spread(rounded)} |" in LEDGER
+
+
+def test_what_is_said_of_rounded_gradients_beside_their_tables():
+    again = sorted((RESULTS / "rounded-gradients/six-tasks/uniform-4096").glob("seed*"))
+    anew = [statistics.mean(retested(run.relative_to(RESULTS))[1]) for run in again]
+    assert f"{spread(anew)} by statistics taken anew at 4096" in LEDGER
+    test = paired_permutation_test(
+        first_of_two("running-2048")[1:], first_of_two("running-2048", "rounded-gradients/two-tasks")
+    )
+    assert (
+        f"running statistics keep {abs(test.difference):.1f} points {'less' if test.difference > 0 else 'more'} of the "
+        f"first task with rounding, over seeds 1 to 4, which were run both ways (p = {test.p_value:.3f} by the exact"
+    ) in LEDGER
+    old, new = (
+        [statistics.mean(last) for last in finals(folder)]
+        for folder in ("fig2/d", "rounded-gradients/fig2-d-not-rounded")
+    )
+    assert f"ends at {spread(new)} in the place of {spread(old)}" in LEDGER
+
+
+def test_five_seeds_of_width_and_decay_at_512():
+    studies = ("width-decay", "width-decay-checks")
+    ends = {kind: [last for study in studies for last in finals(f"{study}/{kind}-512")] for kind in KINDS}
+    assert {len(of) for of in ends.values()} == {5}
+    decay, free, uniform = (spread(list(map(statistics.mean, of))) for of in ends.values())
+    assert (
+        "At 512 five seeds, three of them with torch 2.11 (in [other records](results/width-decay-checks)), end at "
+        f"{decay} with the decay and gains from 1, {free} without the decay, and {uniform} with it and gains from "
+        "U(0, 1):"
+    ) in LEDGER
