@@ -193,12 +193,10 @@ def test_what_is_said_of_rounded_gradients_beside_their_tables():
 
 
 def test_five_seeds_of_width_and_decay_at_512():
-    studies = ("width-decay", "width-decay-checks")
-    ends = {kind: [last for study in studies for last in finals(f"{study}/{kind}-512")] for kind in KINDS}
-    assert {len(of) for of in ends.values()} == {5}
-    decay, free, uniform = (spread(list(map(statistics.mean, of))) for of in ends.values())
+    ends = [finals(f"width-decay/{kind}-512") for kind in KINDS]
+    assert [len(seeds) for seeds in ends] == [5, 5, 5]
+    decay, free, uniform = (spread(list(map(statistics.mean, seeds))) for seeds in ends)
     assert (
-        "At 512 five seeds, three of them with torch 2.11 (in [other records](results/width-decay-checks)), end at "
-        f"{decay} with the decay and gains from 1, {free} without the decay, and {uniform} with it and gains from "
-        "U(0, 1):"
+        f"At 512 five seeds end at {decay} with the decay and gains from 1, {free} without the decay, and {uniform} "
+        "with it and gains from U(0, 1):"
     ) in LEDGER
