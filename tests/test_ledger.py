@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from metaplastic.experiments import Record
 
-from .ledger_records import RESULTS, ROOT, spread
+from .ledger_records import RESULTS, ROOT, finals, spread
 
 LEDGER = (ROOT / "REPRODUCTION.md").read_text()
 """The text in its lines."""
@@ -132,9 +132,9 @@ def rows(section):
 
 def final(folder):
     """Accuracies in % after the last task, per seed and task."""
-    found = [Record(run).accuracy().accuracy[-1] for run in sorted((RESULTS / folder).glob("seed*"))]
+    found = finals(folder)
     assert len(found) == 5
-    return [[100 * float(value) for value in seed] for seed in found]
+    return found
 
 
 def averages(folder):
