@@ -6,7 +6,7 @@ Configuration, environment, accuracy matrix and summary are kept whole, their JS
 spaces. Of `metrics.jsonl` the epochs that were tested after stay; the seconds of the others are added to the next one,
 so that they still add up to the run's. What a test after a task counted is in the matrix, and not there again: a line
 for a task's end stays where it says something of synapses, and the last one for what it says of memory. Numbers in
-both files are rounded to six digits.
+both files are rounded to six digits, and where the summary has a value it says no reason why there is none.
 What is said of synapses is left out, `--synapses` keeps it, and `--histograms` their histograms in the first seed too.
 `--no-metrics` leaves out the whole file, for runs by which a setting was chosen. Runs that have no summary are not
 complete, and are left out.
@@ -59,6 +59,14 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def summed_up(summary: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the empty reasons of metrics that have a value; what is no training has no metrics."""
+    for metric in summary.get("metrics", {}).values():
+        if not metric.get("reason"):
+            metric.pop("reason", None)
+    return rounded(summary)
+
+
 def by_section(found: dict[str, Any]) -> str:
     """Write a JSON object with one line for each of its keys: two fifths less to keep, and quick to compare."""
     lines = (f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}" for key, value in found.items())
@@ -72,7 +80,7 @@ def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bo
             shutil.copy(run / name, kept / name)
     for name in SECTIONED:
         found = json.loads((kept / name).read_text())
-        (kept / name).write_text(by_section(rounded(found) if name == "summary.json" else found))
+        (kept / name).write_text(by_section(summed_up(found) if name == "summary.json" else found))
     if not metrics:
         (kept / "metrics.jsonl").unlink(missing_ok=True)
         return

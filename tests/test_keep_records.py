@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-thinned = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "keep_records.py"))["thinned"]
+KEEP_RECORDS = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "keep_records.py"))
+thinned, summed_up = KEEP_RECORDS["thinned"], KEEP_RECORDS["summed_up"]
 
 LAYERS = {"layers.0.weight": {"flip_rate": 0.1, "histogram": {"edges": [0, 1], "counts": [5]}}}
 LINES = [
@@ -51,3 +52,11 @@ def test_seconds_of_a_last_line_that_is_left_out_are_not_lost():
     kept = thinned(copy.deepcopy(lines), False, False)
     assert [line["event"] for line in kept] == ["begin", "epoch", "epoch"]
     assert spent(kept) == pytest.approx(spent(lines))
+
+
+def test_a_summary_keeps_values_and_the_reasons_where_there_are_none():
+    metrics = {"average_accuracy": {"value": 0.12345678, "reason": ""}, "bwt": {"value": None, "reason": "one task"}}
+    kept = summed_up({"metrics": metrics, "cautions": ["few samples"]})
+    assert kept["metrics"] == {"average_accuracy": {"value": 0.123457}, "bwt": {"value": None, "reason": "one task"}}
+    assert kept["cautions"] == ["few samples"]
+    assert summed_up(kept) == kept
