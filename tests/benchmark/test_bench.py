@@ -116,7 +116,9 @@ def test_a_worker_that_the_system_ends_is_an_error_with_its_status():
             workers["one"].measure("step")
 
 
-@pytest.mark.parametrize("wrong", [{"rounds": 0}, {"hidden": ()}, {"hidden": (0,)}, {"threads": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"rounds": 0}, {"hidden": ()}, {"hidden": (0,)}, {"threads": -1}, {"threads": 2**40}]
+)
 def test_impossible_workloads_are_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         Workload(**wrong)

@@ -108,6 +108,8 @@ def test_bad_json_is_refused_with_the_place_and_the_nearest_name(text, message):
         (lambda: Split(tasks=0), "expected tasks >= 1"),
         (lambda: Stream(parts=0), "expected parts >= 1"),
         (lambda: Running(checkpoint_every=0), "expected checkpoint_every >= 1"),
+        (lambda: Running(threads=-1), "expected threads from 0 to 1024, got -1"),
+        (lambda: Running(threads=2**40), "expected threads from 0 to 1024, got 1099511627776; take one per core"),
         (lambda: Config(batch_size=1), "a batch of one sample has no variance"),
         (lambda: Config(optimizer=Optimizer(reset_optimizer=Reset.TASK)), "expected announced boundaries"),
         (lambda: Config(optimizer=Optimizer(lr_division=2.0)), "expected announced boundaries with lr_division 2.0"),

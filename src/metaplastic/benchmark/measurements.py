@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metaplastic.benchmark.pairing import TUNED_ALLOCATOR, Rounds, Spread, SubjectSpec, ratio, take_turns, working
-from metaplastic.experiments.environment import environment
+from metaplastic.experiments.environment import environment, require_threads
 from metaplastic.files import write_json
 
 SUBJECTS = {
@@ -63,9 +63,10 @@ class Workload:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "tasks", "rounds", "repeats", "threads"):
+        for name in ("batch_size", "tasks", "rounds", "repeats"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} >= 1, got {getattr(self, name)}")
+        require_threads(self.threads, 1)
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"expected widths of hidden layers, all >= 1, got {self.hidden}; e.g. 1024 1024")
 

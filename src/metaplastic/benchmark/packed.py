@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metaplastic.benchmark.pairing import Rounds, Spread, SubjectSpec, Worker, ratio, take_turns, working
-from metaplastic.experiments.environment import environment
+from metaplastic.experiments.environment import environment, require_threads
 from metaplastic.packed import Backend, PackedNetwork
 from metaplastic.packed.products import kernel
 
@@ -89,9 +89,9 @@ class PackedWorkload:
         for name in ("hidden", "batches"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ValueError(f"expected {name} of numbers >= 1, got {getattr(self, name)}; e.g. 1 1000")
-        for name in ("rounds", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} >= 1, got {getattr(self, name)}")
+        if self.rounds < 1:
+            raise ValueError(f"expected rounds >= 1, got {self.rounds}")
+        require_threads(self.threads, 1)
         if not self.turn > 0:
             raise ValueError(f"expected a turn that takes time, got {self.turn} s; 0.15 is enough")
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from metaplastic.choices import settle_choices, unknown
+from metaplastic.experiments.environment import require_threads
 from metaplastic.experiments.method_config import Method, Penalty
 from metaplastic.experiments.scenario_config import Permuted, ScenarioConfig, at_least
 from metaplastic.learners import Engine
@@ -192,7 +193,7 @@ class Running:
         calibration_samples: Training samples that recalibrated statistics are taken from.
         checkpoint_every: Interval between checkpoints, >= 1.
         checkpoint_unit: What the interval is counted in.
-        threads: Threads that torch computes with; 0 leaves torch's choice, which is then recorded.
+        threads: Threads that torch computes with, up to 1,024; 0 leaves torch's choice, which is then recorded.
         device: Where to compute: cpu, cuda, ...
         engine: What training is computed with; None takes the fast engine as far as machine and network allow.
         precision: What the fast engine keeps gradients of weights in; None takes bfloat16 where the processor, or
@@ -216,9 +217,9 @@ class Running:
             ("test_batch", 1),
             ("calibration_samples", 2),
             ("checkpoint_every", 1),
-            ("threads", 0),
         ):
             at_least(name, getattr(self, name), least)
+        require_threads(self.threads, 0)
 
 
 @dataclass(frozen=True)

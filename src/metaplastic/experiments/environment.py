@@ -10,6 +10,22 @@ from typing import Any
 import torch
 
 PACKAGES = ("metaplastic", "torch", "numpy", "scikit-learn", "safetensors")
+MOST_THREADS = 1024
+"""Of a process; where it cannot start as many as it is told to, OpenMP ends it without a word of what to change."""
+
+
+def require_threads(threads: int, least: int) -> None:
+    """Fail for a number of threads that no machine computes with.
+
+    Args:
+        threads: The number.
+        least: The least that it may be.
+
+    Raises:
+        ValueError: When it is less, or above `MOST_THREADS`.
+    """
+    if not least <= threads <= MOST_THREADS:
+        raise ValueError(f"expected threads from {least} to {MOST_THREADS}, got {threads}; take one per core")
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:
