@@ -233,6 +233,20 @@ def test_transforms_of_functions_take_the_plain_product(scenario):
         assert torch.equal(torch.func.jacrev(lambda x: net(x[None])[0])(x[0]), jacobian)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.usefixtures("products")
+def test_inputs_of_another_precision_are_multiplied_as_without_an_engine(dtype):
+    """As `torch.autocast` makes them between layers."""
+    net = torch.nn.Sequential(mp.BinaryLinear(300, 16, binarize_input=True))
+    x = torch.randn(7, 300, generator=RANDOM).to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = net(x)
+        with accelerated(net, adam(net), engine=Engine.FAST):
+            assert torch.equal(net(x), expected)
+    with accelerated(net, adam(net), engine=Engine.FAST), pytest.raises(RuntimeError, match="dtype"):
+        net(x.double())
+
+
 def test_weights_that_are_replaced_are_noticed(scenario):
     net, other = network(), network(seed=9)
     with accelerated(net, adam(net), scenario) as chosen:
@@ -441,6 +455,12 @@ def test_engines_and_precisions_asked_for_by_name_that_cannot_be_had_are_errors(
         mp.train(net, scenario, torch.optim.Adam(net.parameters()), epochs=1, precision="fast")
     with pytest.raises(ValueError, match="unknown engine 'fats'; did you mean 'fast'"):
         mp.train(net, scenario, adam(net), epochs=1, engine="fats")
+    with pytest.raises(ValueError, match="unknown engine 'fats'; did you mean 'fast'"):
+        accelerated(net, adam(net), engine="fats").__enter__()
+    with accelerated(net, adam(net), engine="fast", precision="exact") as chosen:
+        assert (chosen.engine, chosen.gradients) == (Engine.FAST, "float32")
+    with accelerated(net, adam(net), engine="plain") as chosen:
+        assert chosen.engine is Engine.PLAIN
 
 
 @pytest.mark.parametrize("where", ["weight", "gain"])

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from metaplastic.choices import choose
 from metaplastic.hidden_weight import is_hidden_weight
 from metaplastic.learners.descent import can_be_captured
 from metaplastic.nn import (
@@ -105,16 +106,17 @@ def accelerated(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     scenario: Scenario | None = None,
-    engine: Engine | None = None,
-    precision: Precision | None = None,
+    engine: Engine | str | None = None,
+    precision: Precision | str | None = None,
     *,
     quiet: bool = False,
 ) -> Iterator[Acceleration]:
     """Train and test a network with an engine, and leave network and optimizer as they were found.
 
     It serves any loop: what is called within the context is called as without it. What was found to do is logged in one
-    line. Where nothing is asked for by name, whatever machine, network or optimizer lack is done the plain way. On
-    a GPU `learn` replays the steps of fully connected networks from graphs.
+    line. Where nothing is asked for by name, whatever machine, network or optimizer lack is done the plain way, and so
+    are products of inputs that are neither float32 nor bytes, as `torch.autocast` makes them. On a GPU `learn` replays
+    the steps of fully connected networks from graphs.
 
     Within the context the gradient of a hidden weight is a buffer that is used again in every step, possibly in
     bfloat16; copy what you want to keep. `backward` adds to it; `torch.autograd.grad` for hidden weights, hooks on them
@@ -143,6 +145,8 @@ def accelerated(
         ...     net(torch.rand(8, 64)).square().mean().backward()
         ...     optimizer.step()
     """
+    engine = None if engine is None else choose(Engine, engine)
+    precision = None if precision is None else choose(Precision, precision)
     ours = isinstance(optimizer, MetaplasticAdam | MetaplasticSGD)
     members = network.members if isinstance(network, StackedMLP) else 1
     moves = any(True for _ in network.parameters())

@@ -78,7 +78,7 @@ class IntegerProduct:
         Returns:
             False where the plain product is to be used, as it is under the transforms of `torch.func`.
         """
-        fits = (x.dtype is torch.uint8) == (self.unit is not None)
+        fits = x.dtype is (torch.float32 if self.unit is None else torch.uint8)
         return fits and weight is self.copies.weight and not torch._C._are_functorch_transforms_active()
 
     def as_numbers(self, x: Shaped[Tensor, "... in"]) -> Shaped[Tensor, "... in"]:
