@@ -105,6 +105,9 @@ NETWORKS = {
     "real": network(RealMLP),
     "without normalisation": network(RealMLP, Statistics.NONE),
     "torch's own": nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)),
+    "in place": nn.Sequential(
+        nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, 5), nn.ReLU(inplace=True), nn.Linear(5, 3)
+    ),
 }
 
 
@@ -136,13 +139,19 @@ class Twice(nn.Module):
 
 
 def test_other_gradients_are_written_out():
-    """Those of gains and convolutions, of layers that are used twice, along a sequence, or share a weight."""
+    """Those of gains and convolutions, of layers used twice, along a sequence, on parts of samples, or sharing one."""
     convolutional = BinaryConvNet((1, 28, 28), mnist_usps_blocks((2, 2, 2)), (), 3, "layer")
     along = nn.Sequential(nn.Unflatten(1, (3, 2)), nn.Linear(2, 1), nn.Flatten())
+    parts = nn.Sequential(
+        nn.Unflatten(1, (3, 2)), nn.Flatten(0, 1), nn.Linear(2, 1), nn.Unflatten(0, (-1, 3)), nn.Flatten()
+    )
     tied = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
     tied[1].weight = tied[0].weight
-    for net, width in ((network().eval(), 6), (convolutional, 784), (Twice(), 6), (along, 6), (tied, 6)):
+    for net, width in ((network().eval(), 6), (convolutional, 784), (Twice(), 6), (along, 6), (parts, 6), (tied, 6)):
         assert SampleGradients(net, dict(net.named_parameters()), None, torch.rand(2, width)).written_out
+    found = Fisher(batch_size=4)(parts, dict(parts.named_parameters()), task(), 0)
+    naive = by_loop(parts, FisherKind.EMPIRICAL, task())
+    assert same(found, naive)
 
 
 def test_sampled_labels_give_the_exact_kind_on_average():
@@ -226,6 +235,12 @@ def test_torchs_own_batch_norm_is_refused_where_it_keeps_no_statistics():
 def test_counts_below_one_are_refused(name):
     with pytest.raises(ValueError, match=rf"expected {name} of a Fisher information >= 1, got 0"):
         Fisher(**{name: 0})
+
+
+def test_a_kind_is_found_by_its_name():
+    assert Fisher("exact").kind is FisherKind.EXACT
+    with pytest.raises(ValueError, match="unknown kind 'empirica'; did you mean 'empirical'"):
+        Fisher("empirica")
 
 
 def test_shuffling_keeps_the_numbers_of_each_tensor_and_moves_them():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from metaplastic.choices import settle_choices
 from metaplastic.learners.sample_gradients import SampleGradients
 from metaplastic.nn import evaluating, require_fixed_statistics
 from metaplastic.scenarios import Task
@@ -71,12 +72,13 @@ class Fisher:
     with which batch norm without running statistics fails.
     """
 
-    kind: FisherKind = FisherKind.EMPIRICAL
+    kind: FisherKind | str = FisherKind.EMPIRICAL
     samples: int = 5000
     seed: int = 0
     batch_size: int = 100
 
     def __post_init__(self) -> None:
+        settle_choices(self)
         for name in ("samples", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of a Fisher information >= 1, got {getattr(self, name)}")

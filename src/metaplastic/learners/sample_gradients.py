@@ -127,12 +127,17 @@ _FULLY_CONNECTED = (BinaryLinear, RealLinear, nn.Linear, Offset)
 
 
 def _made_of_outer_products(network: nn.Module, parameters: Mapping[str, Tensor], example: Tensor) -> bool:
-    """Tell whether all parameters are those of fully connected layers, each used once and by one layer."""
+    """Tell whether all parameters are those of fully connected layers, each used once, by one layer, a row a sample."""
     layers = _layers(network)
-    uses: list[tuple[str, int]] = []
-    with torch.no_grad(), _hooked(layers, lambda name, _, inputs, __: uses.append((name, inputs[0].dim()))):
+    uses: list[tuple[str, bool]] = []
+
+    def look(name: str, _: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> None:
+        # Rows that are not samples, as the parts of an image folded into the batch, share a sample's gradient.
+        uses.append((name, inputs[0].dim() == 2 and len(inputs[0]) == len(example)))
+
+    with torch.no_grad(), _hooked(layers, look):
         network(example)
-    once = [name for name, dimensions in uses if dimensions == 2 and uses.count((name, 2)) == 1]
+    once = [name for name, by_sample in uses if by_sample and uses.count((name, True)) == 1]
     used = [id(value) for name in once for value in layers[name].parameters(recurse=False)]
     return len(uses) == len(once) and all(used.count(id(parameter)) == 1 for parameter in parameters.values())
 
@@ -159,11 +164,12 @@ def _observed(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[Tenso
     """Note what each layer multiplies and what it gives, as something that a gradient can be taken of."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def note(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         if not output.requires_grad:  # a leaf: no layer before it requires gradients
             output.requires_grad_()
         operand = layer.operand(inputs[0]) if isinstance(layer, BinaryLinear) else inputs[0]
         seen[name] = operand.detach(), output
+        return output.clone()  # an activation that works in place changes the copy
 
     with _hooked(layers, note):
         yield seen
