@@ -402,6 +402,12 @@ def test_schedules_out_of_range_are_refused(options, message):
         Schedule(**options)
 
 
+def test_a_parameter_without_numbers_is_no_hindrance():
+    net = network()
+    net.nothing = torch.nn.Parameter(torch.empty(0))
+    assert len(run(net, resumed_scenario(), SCHEDULE)) > 0
+
+
 def test_a_start_behind_the_end_does_nothing():
     net = network()
     assert run(net, resumed_scenario(), SCHEDULE, start=Position(2)) == []
@@ -431,6 +437,22 @@ def test_the_learning_rate_is_divided_at_every_boundary_and_left_as_found():
     later.close()
     with pytest.raises(ValueError, match=r"expected announced task boundaries for a learning rate divided at each"):
         next(learn(net, permuted(dataset(), tasks=2), optimizer, schedule=schedule))
+
+
+def test_a_divided_rate_is_not_divided_again_where_training_goes_on():
+    tasks, schedule = permuted(dataset(), tasks=3, announced=TOLD), Schedule(epochs=1, batch_size=8, lr_division=4.0)
+    net = network()
+    run(net, tasks, schedule)
+    for stop in (0, 6, 12):
+        other = network()
+        optimizer = adam(other)
+        start = list(itertools.islice(learn(other, tasks, optimizer, schedule=schedule), stop + 1))[-1].position
+        saved = copy.deepcopy(optimizer.state_dict())
+        restored = adam(other)
+        restored.load_state_dict(saved)
+        list(learn(other, tasks, restored, schedule=schedule, start=start))
+        assert same_state(net, other), f"stopped after event {stop}"
+        assert {group["lr"] for group in restored.param_groups} == {0.01}
 
 
 def test_a_learning_rate_that_is_not_divided_is_left_to_others():

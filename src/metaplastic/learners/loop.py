@@ -2,7 +2,7 @@
 
 import enum
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -165,9 +165,9 @@ class Schedule:
         return self._order(task, Purpose.CALIBRATION, index)[: self.calibration_samples]
 
     def _order(self, task: Task, purpose: Purpose, *position: int) -> Tensor:
-        seeds = (self.seed,) if isinstance(self.seed, int) else self.seed
+        seeds = self.seed if isinstance(self.seed, Sequence) else (self.seed,)
         orders = [torch.randperm(len(task.view), generator=generator(seed, purpose, *position)) for seed in seeds]
-        return orders[0] if isinstance(self.seed, int) else torch.stack(orders, 1)
+        return torch.stack(orders, 1) if isinstance(self.seed, Sequence) else orders[0]
 
 
 def learn(
@@ -210,7 +210,7 @@ def learn(
     """
     require_announced(network, scenario, schedule, learner)
     modes = [(module, module.training) for module in network.modules()]
-    rates = [group["lr"] for group in optimizer.param_groups]
+    rates = [group.get(_UNDIVIDED, group["lr"]) for group in optimizer.param_groups]
     try:
         for index in range(start.task, len(scenario.tasks)):
             begin = start if index == start.task else Position(index)
@@ -229,13 +229,19 @@ def learn(
         for module, mode in modes:
             module.training = mode
         _set_rates(optimizer, rates, schedule.lr_division, 0)
+        for group in optimizer.param_groups:
+            group.pop(_UNDIVIDED, None)
+
+
+_UNDIVIDED = "undivided_lr"
+"""Key of a group's rate in the first task, so that what an optimizer saves within a later one is not divided twice."""
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, rates: list[float], division: float, index: int) -> None:
     """Set the learning rates of a task; where nothing is divided they are left to whoever else changes them."""
     if division != 1:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate / division**index
+            group |= {"lr": rate / division**index, _UNDIVIDED: rate}
 
 
 def require_announced(
@@ -316,6 +322,8 @@ def _require_finite(losses: tuple[float, ...], task: Task, at: Position) -> None
 def _require_finite_weights(network: nn.Module, task: Task) -> None:
     """Catch what a sign would hide from the loss; once an epoch, because it reads every weight."""
     for name, parameter in network.named_parameters():
+        if parameter.numel() == 0:
+            continue
         low, high = torch.aminmax(parameter.detach())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise NonFiniteLossError(
