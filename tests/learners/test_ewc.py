@@ -104,6 +104,15 @@ def test_a_strong_penalty_keeps_the_signs_of_important_synapses():
     assert flipped(held) < flipped(plain)
 
 
+def test_which_weights_are_held_is_found_by_name():
+    net = network()
+    for kind in Weights:
+        by_name, expected = EWC(net, 1.0, weights=kind.value).weights.values(), EWC(net, 1.0, weights=kind)
+        assert all(torch.equal(by_name[name], value) for name, value in expected.weights.values().items())
+    with pytest.raises(ValueError, match="unknown weights 'signs'"):
+        EWC(net, 1.0, weights="signs")
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.1, float("nan")])
 def test_a_decay_out_of_range_is_refused(decay):
     with pytest.raises(ValueError, match=r"expected a decay in \[0, 1\], got"):

@@ -148,8 +148,10 @@ def test_groups_may_differ_in_consolidation(name):
         ("metaplasticity", -1.0, "expected metaplasticity to be a finite number from 0, got -1.0; use 0 for no"),
         ("metaplasticity", math.nan, "expected metaplasticity to be a finite number from 0, got nan"),
         ("metaplasticity", math.inf, "expected metaplasticity to be a finite number from 0, got inf"),
-        ("betas", (1.0, 0.9), r"expected betas in \[0, 1\), got \(1.0, 0.9\)"),
-        ("betas", (0.9, math.nan), r"expected betas in \[0, 1\), got \(0.9, nan\)"),
+        ("betas", (1.0, 0.9), r"expected two betas in \[0, 1\), got \(1.0, 0.9\)"),
+        ("betas", (0.9, math.nan), r"expected two betas in \[0, 1\), got \(0.9, nan\)"),
+        ("betas", (0.9,), r"expected two betas in \[0, 1\), got \(0.9,\)"),
+        ("betas", 0.9, r"expected two betas in \[0, 1\), got 0.9; the usual values are"),
     ],
 )
 def test_options_out_of_range_are_refused(option, value, message):

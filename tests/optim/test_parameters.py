@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from metaplastic.hidden_weight import HiddenWeight
-from metaplastic.optim import MetaplasticAdam, MetaplasticSGD, UnmarkedParameterWarning, param_groups
+from metaplastic.optim import EpsPlacement, MetaplasticAdam, MetaplasticSGD, UnmarkedParameterWarning, param_groups
 
 
 class Layer(nn.Module):
@@ -121,6 +121,17 @@ def test_parameters_adopted_behind_the_back_of_the_optimizer_train_and_are_warne
         warnings.simplefilter("error")
         optimizer.step()
     assert {float(state["step"]) for state in optimizer.state.values()} == {1.0}
+
+
+def test_where_eps_is_added_is_found_by_name():
+    def moved(**options):
+        weight = HiddenWeight(torch.tensor([1.0]))
+        return displacement(weight, MetaplasticAdam([{"params": [weight]} | options], lr=0.1, eps=1.0))
+
+    assert moved(eps_placement="after-correction") == moved(eps_placement=EpsPlacement.AFTER_CORRECTION)
+    assert moved(eps_placement="before-correction") == moved() != moved(eps_placement="after-correction")
+    with pytest.raises(ValueError, match="unknown eps_placement 'after'"):
+        moved(eps_placement="after")
 
 
 def test_an_added_group_is_damped_by_its_own_options():

@@ -54,7 +54,7 @@ class EWC(NeedsBoundaries):
         network: nn.Module,
         strength: float,
         importance: Importance = Fisher(),
-        weights: Weights = Weights.BINARY,
+        weights: Weights | str = Weights.BINARY,
         decay: float | None = None,
     ) -> None:
         require_strength(strength)
@@ -106,7 +106,7 @@ def random_consolidation(
     network: nn.Module,
     strength: float,
     importance: Importance = Fisher(),
-    weights: Weights = Weights.BINARY,
+    weights: Weights | str = Weights.BINARY,
     seed: int = 0,
 ) -> EWC:
     """Make the paper's control for EWC: as many springs, as stiff, but on synapses drawn by lot.

@@ -56,8 +56,8 @@ class SynapticIntelligence(NeedsBoundaries):
         network: nn.Module,
         strength: float,
         damping: float = 0.1,
-        path: Weights = Weights.HIDDEN,
-        weights: Weights = Weights.BINARY,
+        path: Weights | str = Weights.HIDDEN,
+        weights: Weights | str = Weights.BINARY,
         signed: bool = False,
     ) -> None:
         require_strength(strength)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from metaplastic.choices import choose
 from metaplastic.nn import BinaryConv2d, BinaryLinear, Normalization, StackedMLP, binary_sign
 
 
@@ -42,12 +43,13 @@ class ConsolidatedWeights:
         {'layers.0.weight': [1.0], 'layers.2.weight': [1.0]}
     """
 
-    def __init__(self, network: nn.Module, weights: Weights) -> None:
+    def __init__(self, network: nn.Module, weights: Weights | str) -> None:
         if isinstance(network, StackedMLP):
             raise ValueError(
                 f"expected one network, got a stack of {network.members}, whose losses a penalty would mix; train its "
                 "members one after another"
             )
+        weights = choose(Weights, weights)
         binary = {id(module.weight) for module in network.modules() if isinstance(module, BinaryLinear | BinaryConv2d)}
         normalizing = {
             id(parameter)

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from metaplastic.choices import choose
 from metaplastic.optim.consolidation import named
 from metaplastic.optim.parameters import UnmarkedParameterWarning, require_hidden_weights, unmarked
-from metaplastic.optim.update import UpdateRule, bias_correction
+from metaplastic.optim.update import EpsPlacement, UpdateRule, bias_correction
 from metaplastic.storage import allocate_stream
 
 Pair = tuple[Tensor, Tensor]
@@ -56,6 +57,9 @@ class HiddenWeightOptimizer(Optimizer, abc.ABC):
         """
         if "consolidation" in param_group:
             param_group = param_group | {"consolidation": named(param_group["consolidation"])}
+        if "eps_placement" in param_group:
+            placement = choose(EpsPlacement, param_group["eps_placement"], "eps_placement")
+            param_group = param_group | {"eps_placement": placement}
         _check(self.defaults | param_group)
         super().add_param_group(param_group)
 
@@ -168,7 +172,7 @@ def _require_dense(gradient: Tensor) -> None:
 
 # Options by the range they must lie in; comparisons are written so that NaN fails them.
 _FROM_ZERO = ("lr", "eps", "weight_decay", "metaplasticity")
-_BELOW_ONE = ("momentum", "betas")
+_BELOW_ONE = {"momentum": (1, "momentum"), "betas": (2, "two betas")}
 _ADVICE = {
     "lr": "the published runs use 0.005",
     "eps": "the usual value is 1e-8",
@@ -184,10 +188,11 @@ def _check(options: dict[str, Any]) -> None:
     for name in _FROM_ZERO:
         if name in options and not 0 <= options[name] < math.inf:
             raise ValueError(f"expected {name} to be a finite number from 0, got {options[name]}; {_ADVICE[name]}")
-    for name in _BELOW_ONE:
-        value = options.get(name, 0.0)
-        if not all(0 <= rate < 1 for rate in (value if isinstance(value, tuple | list) else (value,))):
-            raise ValueError(f"expected {name} in [0, 1), got {value}; {_ADVICE[name]}")
+    for name, (numbers, expected) in _BELOW_ONE.items():
+        value = options.get(name, (0.0,) * numbers)
+        rates = value if isinstance(value, tuple | list) else (value,)
+        if len(rates) != numbers or not all(0 <= rate < 1 for rate in rates):
+            raise ValueError(f"expected {expected} in [0, 1), got {value}; {_ADVICE[name]}")
     function = options["consolidation"]
     if isinstance(function, type) or not callable(function):
         raise ValueError(
