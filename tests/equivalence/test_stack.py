@@ -189,6 +189,10 @@ def test_what_cannot_be_stacked_is_refused():
         StackedMLP([mp.BinaryMLP([64, 16, 10]), mp.BinaryMLP([64, 16, 10], norm="layer")])
     with pytest.raises(ValueError, match="got BinaryLinear, SignDropout at one depth"):
         StackedMLP([mp.BinaryMLP([64, 16, 10]), mp.BinaryMLP([64, 16, 10], dropout=0.5)])
+    kept = mp.BinaryMLP([64, 16, 10], norm=NormPolicy(scope=Scope.PER_TASK))
+    mp.keep_task(kept, 0)
+    with pytest.raises(ValueError, match="expected networks to stack that kept no state for a task, got one that did"):
+        StackedMLP([kept])
     data = mp.load("digits")
     with pytest.raises(ValueError, match="expected scenarios of one shape"):
         stacked([mp.stream(data, 2), mp.stream(data, 3)])

@@ -155,7 +155,9 @@ def test_a_bias_in_front_of_batch_norm_is_dropped_without_any_effect():
     torch.testing.assert_close(binary(x), expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("norm", [nn.LayerNorm(3), nn.ReLU(), nn.Sequential(nn.AvgPool1d(1, padding=0))])
+@pytest.mark.parametrize(
+    "norm", [nn.LayerNorm(3), nn.ReLU(), nn.Sequential(nn.AvgPool1d(1, padding=0)), nn.BatchNorm1d(5)]
+)
 def test_a_bias_that_has_an_effect_is_kept(norm):
     binary, report = binarize(chain(nn.Linear(4, 3), norm))
     assert isinstance(binary[0][1], Offset)

@@ -242,6 +242,22 @@ def test_images_too_small_for_the_blocks_are_refused(network):
         network((1, 8, 8), mnist_usps_blocks(), (), 10)
 
 
+@pytest.mark.parametrize("network", [BinaryConvNet, RealConvNet])
+@pytest.mark.parametrize("shape", [(4, 2, 28, 28), (28, 28), (1, 28, 28, 2)])
+def test_images_of_another_size_are_refused(network, shape):
+    net = network((1, 28, 28), mnist_usps_blocks((2, 2, 2)), (), 10, "layer")
+    assert net(torch.zeros(4, 784)).shape == (4, 10)
+    message = r"expected a batch of samples of 784 values, images of \(1, 28, 28\), got shape"
+    with pytest.raises(ValueError, match=message):
+        net(torch.zeros(shape))
+
+
+def test_activations_are_found_by_name():
+    assert isinstance(RealMLP([4, 3, 2], activation="tanh").layers[2], torch.nn.Tanh)
+    with pytest.raises(ValueError, match="unknown activation 'tan'"):
+        RealMLP([4, 3, 2], activation="tan")
+
+
 def test_unknown_statistics_are_refused():
     with pytest.raises(ValueError, match=r"unknown statistics 'instance'; .*Known: batch, layer, none, recalib"):
         BinaryMLP([4, 2], norm="instance")

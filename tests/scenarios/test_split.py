@@ -85,6 +85,8 @@ def test_groups_in_order_are_as_many_classes_for_each_task(make):
     message = "expected a number of tasks that divides the 6 classes of 'marked', got 4"
     with pytest.raises(ValueError, match=message):
         class_groups(make(classes=6), 4)
+    with pytest.raises(ValueError, match="expected a number of tasks that divides the 6 classes of 'marked', got 0"):
+        class_groups(make(classes=6), 0)
 
 
 def test_the_authors_vehicles_come_first_and_hold_the_horse(make):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from jaxtyping import Shaped
+from torch import Tensor, nn
 
-from metaplastic.choices import choose
+from metaplastic.choices import choose, settle_choices
 from metaplastic.nn.conv import BinaryConv2d, RealConv2d
 from metaplastic.nn.dropout import SignDropout
 from metaplastic.nn.initialization import Initialization
@@ -68,6 +69,9 @@ class ConvBlock:
     kernel_size: int
     padding: int
     pool: Pool = Pool.NONE
+
+    def __post_init__(self) -> None:
+        settle_choices(self)
 
 
 def mnist_usps_blocks(channels: Sequence[int] = (12, 20, 30)) -> tuple[ConvBlock, ...]:
@@ -205,6 +209,27 @@ def flat_features(input_shape: tuple[int, int, int], blocks: Sequence[ConvBlock]
     return channels * math.prod(sides)
 
 
+def as_images(x: Shaped[Tensor, "batch ..."], input_shape: tuple[int, int, int]) -> Shaped[Tensor, "batch c h w"]:
+    """Give samples the shape of images.
+
+    Args:
+        x: `[batch, ...]`.
+        input_shape: `(channels, height, width)` of an image.
+
+    Returns:
+        `[batch, channels, height, width]`.
+
+    Raises:
+        ValueError: When a sample has more or fewer values than an image.
+    """
+    if x.shape[1:].numel() != math.prod(input_shape):
+        raise ValueError(
+            f"expected a batch of samples of {math.prod(input_shape)} values, images of {tuple(input_shape)}, got "
+            f"shape {tuple(x.shape)}; make the network for these images, and give one image as x[None]"
+        )
+    return x.reshape(len(x), *input_shape)
+
+
 class BinaryLayers:
     """Makes the layers of a binary network; holds what they have in common."""
 
@@ -251,11 +276,11 @@ class RealLayers:
     """Makes the layers of a real-valued network; holds what they have in common."""
 
     def __init__(
-        self, initialization: Initialization, generator: torch.Generator | None, activation: Activation
+        self, initialization: Initialization, generator: torch.Generator | None, activation: Activation | str
     ) -> None:
         self.initialization = initialization
         self.generator = generator
-        self.activation = activation
+        self.activation = choose(Activation, activation)
 
     def linear(self, depth: int, fan_in: int, fan_out: int) -> nn.Module:
         """Make the linear layer at a depth."""

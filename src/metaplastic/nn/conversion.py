@@ -259,7 +259,7 @@ class _Conversion:
             )
         if layer.bias is None:
             return [], ""
-        taken_out = constants_taken_out(around)
+        taken_out = constants_taken_out(around, features)
         if taken_out is not None:
             return [], f"its bias had no effect in front of {taken_out}, and was dropped"
         offset = Offset(features, dim=-1 if isinstance(layer, nn.Linear) else 1).train(layer.training)

@@ -11,6 +11,7 @@ from metaplastic.nn.blocks import (
     BinaryLayers,
     ConvBlock,
     RealLayers,
+    as_images,
     convolutional_layers,
     flat_features,
     linear_layers,
@@ -105,7 +106,7 @@ class RealMLP(nn.Module):
         sizes: Sequence[int],
         norm: NormPolicy | Statistics | str = NormPolicy(),
         *,
-        activation: Activation = Activation.RELU,
+        activation: Activation | str = Activation.RELU,
         initialization: Initialization = Initialization(),
         generator: torch.Generator | None = None,
     ) -> None:
@@ -187,8 +188,11 @@ class BinaryConvNet(nn.Module):
 
         Returns:
             `[batch, classes]`.
+
+        Raises:
+            ValueError: When a sample has more or fewer values than an image.
         """
-        return self.layers(self.convolutions(x.reshape(-1, *self.input_shape)).flatten(1))
+        return self.layers(self.convolutions(as_images(x, self.input_shape)).flatten(1))
 
 
 class RealConvNet(nn.Module):
@@ -218,7 +222,7 @@ class RealConvNet(nn.Module):
         classes: int,
         norm: NormPolicy | Statistics | str = NormPolicy(),
         *,
-        activation: Activation = Activation.RELU,
+        activation: Activation | str = Activation.RELU,
         initialization: Initialization = Initialization(),
         generator: torch.Generator | None = None,
     ) -> None:
@@ -229,7 +233,7 @@ class RealConvNet(nn.Module):
         self.convolutions = convolutional_layers(
             input_shape[0], blocks, policy, make.convolution, make.between, generator
         )
-        self.convolutions.append(activation.module())
+        self.convolutions.append(*make.between())
         sizes = [flat_features(input_shape, blocks), *hidden, classes]
         self.layers = linear_layers(sizes, policy, make.linear, make.between, generator)
 
@@ -241,5 +245,8 @@ class RealConvNet(nn.Module):
 
         Returns:
             `[batch, classes]`.
+
+        Raises:
+            ValueError: When a sample has more or fewer values than an image.
         """
-        return self.layers(self.convolutions(x.reshape(-1, *self.input_shape)).flatten(1))
+        return self.layers(self.convolutions(as_images(x, self.input_shape)).flatten(1))

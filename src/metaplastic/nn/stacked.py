@@ -81,14 +81,16 @@ class StackedMLP(nn.Module):
     """Binary networks of one shape side by side: each sees its own part of the input and gives its own logits.
 
     What the members compute is what each would alone, and their parameters and statistics are views of those of the
-    stack: training the stack trains them, testing or saving one of them needs nothing else. One network of a small
+    stack: training the stack trains them, testing or saving one of them needs nothing else. What `keep_task` keeps of a
+    stack is the stack's alone: call it on the members too where statistics are kept per task. One network of a small
     width leaves most of its time to dispatching; a stack dispatches once for all.
 
     Args:
         networks: The members, at least one; their parameters and statistics are put in the stack's memory.
 
     Raises:
-        ValueError: When they differ in more than their weights, or hold layers that cannot be stacked.
+        ValueError: When they differ in more than their weights, hold layers that cannot be stacked, or have kept a
+            state for a task.
 
     Example:
         >>> members = [BinaryMLP([64, 16, 10], norm="layer") for _ in range(3)]
@@ -152,6 +154,10 @@ def _stacked_normalization(layers: Sequence[Normalization]) -> Normalization:
     first, members = layers[0], len(layers)
     if any((layer.policy, layer.features) != (first.policy, first.features) for layer in layers):
         raise ValueError("expected normalisations of one policy and width to stack; stack equal networks only")
+    if any(len(layer.kept_tasks) for layer in layers):
+        raise ValueError(
+            "expected networks to stack that kept no state for a task, got one that did; stack them before they learn"
+        )
     whole = Normalization(members * first.features, first.policy, groups=members).to(first.mean)
     with torch.no_grad():
         for name in ("gain", "offset"):

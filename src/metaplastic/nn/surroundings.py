@@ -25,22 +25,28 @@ def is_normalized(around: Neighbours) -> bool:
     return any(isinstance(step.module, _NORMALIZATIONS) or step.kind in _NORMALIZING for step in around.behind)
 
 
-def constants_taken_out(around: Neighbours) -> Step | None:
+def constants_taken_out(around: Neighbours, features: int) -> Step | None:
     """Find the normalisation behind a layer to which a constant per feature makes no difference.
 
     Args:
         around: What stands around the layer.
+        features: How many the layer gives.
 
     Returns:
-        A normalisation by batch or stored statistics, directly behind the layer or behind its pooling; None where
-        there is none, or the layer is used more than once.
+        A normalisation of these features by batch or stored statistics, directly behind the layer or behind its
+        pooling; None where there is none, or the layer is used more than once.
     """
     behind = [step for step in around.behind if not _pools_alike(step.module)]
     if around.calls != 1 or not behind:
         return None
     module = behind[0].module
-    per_feature = isinstance(module, Normalization) and module.policy.statistics is not Statistics.LAYER
-    return behind[0] if per_feature or isinstance(module, nn.modules.batchnorm._BatchNorm) else None
+    if isinstance(module, Normalization) and module.policy.statistics is not Statistics.LAYER:
+        normalized = module.features
+    elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+        normalized = module.num_features
+    else:
+        return None
+    return behind[0] if normalized == features else None  # else it normalises positions along another dimension
 
 
 def _pools_alike(module: nn.Module | None) -> bool:

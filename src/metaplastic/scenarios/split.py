@@ -60,11 +60,11 @@ def class_groups(dataset: Dataset, tasks: int, grouping: Grouping | str = Groupi
     """
     if choose(Grouping, grouping) is Grouping.VEHICLES_ANIMALS:
         return _vehicles_animals(dataset, tasks)
-    size, rest = divmod(dataset.classes, tasks)
-    if rest:
+    if tasks < 1 or dataset.classes % tasks:
         raise ValueError(
             f"expected a number of tasks that divides the {dataset.classes} classes of {dataset.name!r}, got {tasks}"
         )
+    size = dataset.classes // tasks
     return [tuple(range(first, first + size)) for first in range(0, dataset.classes, size)]
 
 
