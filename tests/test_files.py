@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from metaplastic.files import replacing, require_room, write_text
+from metaplastic.files import alone, replacing, require_room, write_text
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -124,3 +124,16 @@ def test_too_little_room_says_how_much_is_needed(tmp_path):
     with pytest.raises(OSError, match=r"expected 1000000000\.0 MB free for .*, got [\d.]+ MB; make room or") as caught:
         require_room(tmp_path, 10**15)
     assert caught.value.errno == errno.ENOSPC
+
+
+def test_what_one_process_has_another_is_refused_until_it_lets_go(tmp_path):
+    lock = tmp_path / "lock"
+    with alone(lock, "the folder"):
+        with pytest.raises(ValueError, match=r"expected the folder to be free, got another process at work on it"):
+            alone(lock, "the folder").__enter__()
+        assert lock.exists()
+    assert not lock.exists()
+    with pytest.raises(KeyError), alone(lock, "the folder"):
+        raise KeyError
+    with alone(lock, "the folder"):
+        pass

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and what one process has at a time."""
 
 import contextlib
 import errno
@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 
 @contextlib.contextmanager
@@ -48,6 +50,44 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise OSError(error.errno, message) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Keep other processes from something for a while; one that dies lets go.
+
+    Args:
+        path: The file that stands for it, which must not be there for anything else and is removed at the end.
+        what: What they are kept from, for the message.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: When another process has it.
+
+    Example:
+        >>> import tempfile
+        >>> lock = Path(tempfile.mkdtemp()) / "lock"
+        >>> with alone(lock, "the folder"):
+        ...     lock.exists()
+        True
+        >>> lock.exists()
+        False
+    """
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(
+            f"expected {what} to be free, got another process at work on it; wait until it ends"
+        ) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows does not remove what is open
+            path.unlink()  # before others can have it: a lock on a file that is gone is not taken for one
+        lock.release()
 
 
 def require_room(folder: Path, size: int = 2**20) -> None:

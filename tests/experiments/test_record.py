@@ -14,7 +14,7 @@ from metaplastic.evaluation import AccuracyMatrix, MagnitudeHistogram
 from metaplastic.experiments import Interrupted, Record, resume, run
 from metaplastic.experiments.config import Network, Optimizer, Rule, Running, Unit
 from metaplastic.experiments.method_config import Method, Penalty
-from metaplastic.experiments.run import make_trial
+from metaplastic.experiments.run import at_work, make_trial
 from metaplastic.learners import NonFiniteLossError
 from metaplastic.nn import NormPolicy, Statistics
 
@@ -85,6 +85,17 @@ def test_a_folder_with_a_run_in_it_says_how_to_go_on(small, tmp_path):
         run(small, tmp_path / "run", progress=False)
 
 
+def test_a_run_that_another_process_is_at_is_left_to_it(small, tmp_path, monkeypatch):
+    interrupted(small, tmp_path / "run", monkeypatch, after=9)
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    message = r"expected the run in .*run to be free, got another process at work on it; wait until it ends"
+    with at_work([Record(tmp_path / "run")]), pytest.raises(ValueError, match=message):
+        resume(tmp_path / "run", progress=False)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+    resume(tmp_path / "run", progress=False)
+    assert not (tmp_path / "run" / "at-work.lock").exists()
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"got a folder without config.json"):
         resume(tmp_path)
@@ -93,13 +104,13 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 
 def interrupted(small, folder, monkeypatch, after):
-    """Run with a checkpoint at every step until the disk is full."""
+    """Run with a checkpoint at every step until the disk is full; of each, metrics and weights are synchronised."""
     written = []
     synchronise = os.fsync
 
     def fsync(descriptor):
         written.append(descriptor)
-        if len(written) > after:
+        if len(written) > 2 * after:
             raise OSError(errno.ENOSPC, "No space left on device")
         synchronise(descriptor)
 
@@ -271,9 +282,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(smal
     )
 
 
-def test_a_device_that_is_not_here_is_refused(small, tmp_path):
-    with pytest.raises(ValueError, match=r"expected a device that torch can use here, got 'warp'"):
-        run(replace(small, running=Running(device="warp")), tmp_path / "run", progress=False)
+@pytest.mark.parametrize("device", ["warp", "meta"])
+def test_a_device_that_is_not_here_or_holds_nothing_is_refused(small, tmp_path, device):
+    with pytest.raises(ValueError, match=rf"expected a device that torch can use here, got '{device}'"):
+        run(replace(small, running=Running(device=device)), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,7 @@
 """The record of a run: a folder of files that anyone can read, each of them whole at any moment."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -186,7 +187,8 @@ class Record:
             "threads": torch.get_num_threads(),
             "config": to_json(self.config),
         }
-        _write_tensors(self.folder / "checkpoint.safetensors", trial.tensors(), {"state": json.dumps(state)})
+        path, metrics = self.folder / "checkpoint.safetensors", self.folder / "metrics.jsonl"
+        _write_tensors(path, trial.tensors(), {"state": json.dumps(state)}, first=metrics)
 
     def load_checkpoint(self, trial: Trial) -> bool:
         """Put a training back where the last checkpoint was written, and the metrics with it.
@@ -354,10 +356,14 @@ def _read_config(folder: Path) -> Config:
     return read_config(folder / "config.json")
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    # Serialised in memory first: writing through a mapping would meet a full disk as a fatal signal.
+def _write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], first: Path | None = None) -> None:
+    """Write tensors once the lines of a file that they count are where a power cut leaves them."""
+    # Serialised in memory: writing through a mapping would meet a full disk as a fatal signal.
     data = save(tensors, metadata)
     with replacing(path) as file:
+        if first is not None:
+            with first.open("a") as lines:
+                os.fsync(lines.fileno())
         file.write(data)
 
 

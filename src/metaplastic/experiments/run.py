@@ -28,6 +28,7 @@ from metaplastic.experiments.loggers import Logger, MakeLogger, find_loggers, fo
 from metaplastic.experiments.progress import Shown, TrainingProgress
 from metaplastic.experiments.record import Record, require_room_for
 from metaplastic.experiments.trial import Line, Trial
+from metaplastic.files import alone
 from metaplastic.learners import Engine, FineTune, Learner, Schedule
 from metaplastic.nn import Precision
 from metaplastic.scenarios import Scenario
@@ -159,7 +160,7 @@ def run(
         require_room_for(folder, [trial])
         with trial.accelerated(config.running.engine, config.running.precision) as chosen:
             record = Record.create(folder, config)
-            with resumed_by(_again(record)), followed_records([trial], [record], makers):
+            with at_work([record]), resumed_by(_again(record)), followed_records([trial], [record], makers):
                 begin([trial], [record], chosen.as_json())
                 return _carry_out(trial, record, progress)
 
@@ -186,12 +187,12 @@ def resume(
         Accuracy matrix, network, metrics and folder. For a complete run they are what its record holds.
 
     Raises:
-        ValueError: When the folder holds no run, or one that cannot be gone on with.
+        ValueError: When the folder holds no run, one that cannot be gone on with, or one that another process is at.
         ImportError: When the package of a logger is not installed.
         Interrupted: After Ctrl-C, with a checkpoint written.
     """
     record, makers = Record(folder), find_loggers(loggers)
-    with resumed_by(_again(record)), computing(record.config.running.threads):
+    with at_work([record]), resumed_by(_again(record)), computing(record.config.running.threads):
         trial, running = make_trial(record.config, data_dir), record.config.running
         require_room_for(folder, [trial])
         with trial.accelerated(running.engine, running.precision) as chosen:
@@ -202,6 +203,25 @@ def resume(
                 elif not record.complete:
                     record.note_engine(chosen.as_json())
                 return _carry_out(trial, record, progress)
+
+
+@contextlib.contextmanager
+def at_work(records: Sequence[Record]) -> Iterator[None]:
+    """Keep other processes from some runs while they are carried out.
+
+    Args:
+        records: Their records.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ValueError: When another process works on one of them.
+    """
+    with contextlib.ExitStack() as held:
+        for record in records:
+            held.enter_context(alone(record.folder / "at-work.lock", f"the run in {record.folder}"))
+        yield
 
 
 @contextlib.contextmanager
@@ -292,10 +312,11 @@ def _carry_out(trial: Trial, record: Record, progress: Shown) -> Result:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # one that holds numbers, as "meta" does not
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0].partition(". This could be")[0]  # torch goes on with all its backends
         raise ValueError(
-            f"expected a device that torch can use here, got {name!r} ({error}); use --device cpu"
+            f"expected a device that torch can use here, got {name!r} ({why}); use --device cpu"
         ) from error
     return device
 

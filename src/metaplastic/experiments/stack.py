@@ -14,7 +14,7 @@ from metaplastic.experiments.loggers import MakeLogger, find_loggers
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.progress import Shown, StudyProgress
 from metaplastic.experiments.record import Record, require_room_for
-from metaplastic.experiments.run import Result, computing, followed_records, make_trial, resume, run
+from metaplastic.experiments.run import Result, at_work, computing, followed_records, make_trial, resume, run
 from metaplastic.experiments.scenario_config import Split
 from metaplastic.experiments.trial import Line
 from metaplastic.learners import Event, Moment, NonFiniteLossError, accelerated, learn
@@ -260,7 +260,7 @@ def _run_stack(
         require_room_for(folder, stack.trials)
         with stack.accelerated() as chosen:
             records = [Record.create(places[config.seed], config) for config in configs]
-            with followed_records(stack.trials, records, makers):
+            with at_work(records), followed_records(stack.trials, records, makers):
                 begin(stack.trials, records, chosen)
                 carry_out(
                     stack.run(),
