@@ -46,7 +46,7 @@ def samples(packed):
     """File of golden inputs, labelled by what the network predicts for the second task, but for one in four."""
     network, path = PackedNetwork.load(packed), packed.parent / "samples.npz"
     labels = network.predict(golden_inputs(network), 1)
-    labels[::4] = -1
+    labels[::4] = (labels[::4] + 1) % network.classes
     np.savez(path, x=golden_inputs(network), y=labels)
     return path
 
@@ -77,6 +77,16 @@ def test_predictions_are_one_a_line_and_the_accuracy_is_beside_them(said, packed
     assert status == 0
     assert list(map(int, out.split())) == network.predict(golden_inputs(network), 1).tolist()
     assert "accuracy 75.00% of 64 samples" in err
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_labels_that_are_no_outputs_give_no_accuracy_and_the_reason(said, packed, samples, shift):
+    arrays = dict(np.load(samples))
+    np.savez(samples, x=arrays["x"], y=np.arange(len(arrays["x"])) % 10 + shift)
+    status, out, err = said("predict", packed, samples, "--task", 1)
+    assert (status, len(out.split())) == (0, 64)
+    assert f"no accuracy: expected labels from 0 to 9, in the order of the outputs, got some from {shift} to" in err
+    assert "%" not in err
 
 
 @pytest.mark.parametrize(("kind", "suffix"), FORMATS)

@@ -78,7 +78,7 @@ class PredictOptions:
     """File of the packed network."""
     samples: Positional[Path]
     """A .npz file with an array x (or x_test), uint8 pixels or numbers as the network was trained on; where there are
-    labels y (or y_test), the accuracy is shown on standard error."""
+    labels y (or y_test), integers from 0 in the order of its outputs, the accuracy is shown on standard error."""
     task: str | None = None
     """Name or index of the task, where each task has tables of its own."""
 
@@ -96,6 +96,8 @@ def predict(words: list[str]) -> None:
     predictions = predict_file(network, options.samples, _task(network, options.task))
     for label in predictions.classes:
         print(label)
+    if predictions.remark:
+        print(f"no accuracy: {predictions.remark}", file=sys.stderr)
     if predictions.accuracy is not None:
         print(f"accuracy {predictions.accuracy:.2%} of {len(predictions.classes)} samples", file=sys.stderr)
 
@@ -126,7 +128,7 @@ class VerifyOptions:
     network: Positional[Path]
     """File of the packed network."""
     exported: Positional[Path | None] = None
-    """What was exported from it: .onnx, or .h for C."""
+    """What was exported from it: .onnx, or .h for C, which is compiled and run here: only where you trust it."""
     task: str | None = None
     """Name or index of the task that a qonnx file was made for."""
 

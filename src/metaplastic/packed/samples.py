@@ -18,11 +18,13 @@ class Predictions:
 
     Args:
         classes: `[samples]`, int64.
-        labels: `[samples]`, what the file says they are; None where it does not say so in numbers.
+        labels: `[samples]`, what the file says they are, as outputs from 0; None where it does not say so.
+        remark: Why labels of the file are left out; empty where they are not.
     """
 
     classes: np.ndarray
     labels: np.ndarray | None = None
+    remark: str = ""
 
     @property
     def accuracy(self) -> float | None:
@@ -36,7 +38,7 @@ def predict_file(network: PackedNetwork, path: Path, task: int | str | None = No
     Args:
         network: The network.
         path: A file with the array `x` or `x_test`, or with one array only, `[samples, ...]` as `predict` takes them;
-            labels, if there are any, are integers from 0 in `y` or `y_test`.
+            labels, if there are any, are integers from 0 in `y` or `y_test`, in the order of the network's outputs.
         task: Name or index of the task, where each has a table of its own.
 
     Returns:
@@ -53,7 +55,7 @@ def predict_file(network: PackedNetwork, path: Path, task: int | str | None = No
         >>> path = Path(tempfile.mkdtemp()) / "pixels.npz"
         >>> np.savez(path, x=np.array([[0, 0, 9], [0, 9, 0]], np.uint8), y=[0, 0])
         >>> predict_file(network, path)
-        Predictions(classes=array([0, 1]), labels=array([0, 0]))
+        Predictions(classes=array([0, 1]), labels=array([0, 0]), remark='')
     """
     arrays = _arrays(path)
     inputs = _first(arrays, _INPUTS)
@@ -69,6 +71,12 @@ def predict_file(network: PackedNetwork, path: Path, task: int | str | None = No
     labels = _first(arrays, _LABELS) if len(arrays) > 1 else None
     if labels is None or labels.dtype.kind not in "iu" or labels.shape != classes.shape:
         return Predictions(classes)
+    if len(labels) and not (labels.min() >= 0 and labels.max() < network.classes):
+        return Predictions(
+            classes,
+            remark=f"expected labels from 0 to {network.classes - 1}, in the order of the outputs, got some from "
+            f"{labels.min()} to {labels.max()}; number the classes as they were trained",
+        )
     return Predictions(classes, labels)
 
 

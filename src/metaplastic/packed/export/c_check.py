@@ -42,7 +42,7 @@ int main(void)
 
 
 def verify_c(network: PackedNetwork, path: Path) -> None:
-    """Compile a header here and run it on golden vectors.
+    """Compile a header here and run it on golden vectors, with all that it may do: only what you trust.
 
     Args:
         network: What it must compute.

@@ -62,6 +62,8 @@ def export(
 def verify(network: PackedNetwork, path: Path, *, task: int | str | None = None) -> None:
     """Run an export on golden vectors and compare it with the network, layer by layer.
 
+    C is compiled and run in this account: verify no header that you would not run.
+
     Args:
         network: What it must compute.
         path: The export; a name that ends in `.h` or `.c` is C, anything else ONNX or QONNX.
