@@ -238,6 +238,10 @@ def test_settings_that_were_chosen_on_the_reported_tests_are_flagged(runs, tmp_p
     assert "chosen by protocol" not in flagged([tmp_path])
     (tmp_path / "tuning.json").write_text('{"protocol": "end-of-training"}')
     assert "settings chosen by protocol 'end-of-training', on the tests that are reported" in flagged([tmp_path])
+    copied(runs / "m80-seed0", tmp_path / "search" / "reported" / "runs")
+    (tmp_path / "search" / "tuning.json").write_text('{"protocol": "end-of-training"}')
+    (tmp_path / "tuning.json").unlink()
+    assert "chosen by protocol 'end-of-training'" in flagged([tmp_path / "search" / "reported" / "runs"])
     (tmp_path / "tuning.json").write_text("[]")
     with pytest.raises(ValueError, match=r"expected a field 'protocol' in .*tuning.json, got '\[\]'"):
         flagged([tmp_path])

@@ -252,7 +252,7 @@ def test_workers_that_begin_nothing_are_an_error(sweep, tmp_path, monkeypatch):
         raise TypeError("cannot pickle it")
 
     monkeypatch.setattr(engine, "dispatch", dispatch)
-    with pytest.raises(RuntimeError, match=r"expected workers that begin a run, got none: cannot pickle it"):
+    with pytest.raises(ChildProcessError, match=r"expected workers that begin a run, got none: cannot pickle it"):
         run_sweep(sweep, tmp_path / "s", HERE, progress=False)
 
 
@@ -328,6 +328,10 @@ def test_the_command_line_tunes(said, tmp_path):
         (["sweep", "permuted-digits", "--seeds", "0"], "expected different seeds, got []"),
         (["tune", "permuted-digits"], "expected number of fields to search >= 1, got 0"),
         (["tune", "permuted-digits", "--search", "lr=log:1"], "expected FIELD=log:LOW:HIGH"),
+        (
+            ["tune", "permuted-digits", "--search", "lr=1,2", "--search", "lr=3,4"],
+            "expected every field once with --search, got 'lr' twice",
+        ),
     ],
 )
 def test_a_mistake_ends_with_status_2_and_leaves_nothing_behind(said, tmp_path, monkeypatch, words, message):

@@ -72,6 +72,15 @@ def test_two_phases_have_other_seeds_and_permutations_even_where_those_were_fixe
     assert chosen_by.tuning == Tuning(held_out=0.2)
 
 
+def test_tasks_left_out_of_what_is_reported_are_left_out_of_the_search(search, tiny):
+    first = replace(tiny, tuning=Tuning(first_tasks=1))
+    assert tuning_config(first, Protocol.TWO_PHASE).tuning == Tuning(held_out=0.2, first_tasks=1)
+    with pytest.raises(ValueError, match=r"expected no held_out with protocol 'two-phase', which holds out 0.2 .* 0.5"):
+        replace(search, base=replace(tiny, tuning=Tuning(held_out=0.5)))
+    with pytest.raises(ValueError, match=r"expected fields of training to search with protocol .*, got 'first_tasks'"):
+        replace(search, space={"first_tasks": Among((1, 2))})
+
+
 def test_a_setting_is_ranked_by_its_mean_over_seeds_and_not_where_a_seed_failed():
     lucky, steady, broken = (
         Trial(0, {"lr": 1}, (0.9, 0.5)),

@@ -1,7 +1,7 @@
 """The commands that run many experiments: all combinations of some values, or a search for good ones."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -85,7 +85,7 @@ def tune(words: list[str]) -> None:
     config, where = options.config, options.where
     search = Search(
         config,
-        dict(map(parse_search, options.search)),
+        _each_once(map(parse_search, options.search)),
         options.protocol,
         trials=options.trials,
         seeds=options.seeds,
@@ -100,6 +100,15 @@ def tune(words: list[str]) -> None:
         print(f"reported, {setting_label(tuple(tuned.best.setting.items()))}:")
         _show(tuned.reported, folder / "reported")
         _fail_for(tuned.reported, folder / "reported")
+
+
+def _each_once(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, place in fields:
+        if name in found:
+            raise ValueError(f"expected every field once with --search, got {name!r} twice; name all its values in one")
+        found[name] = place
+    return found
 
 
 def _parsed(words: list[str], command: str, options: Callable[["Config"], tuple[type[Any], Any]]) -> Any:
@@ -144,7 +153,7 @@ def _tune_options(config: "Config") -> tuple[type[Any], Any]:
         given again for another field."""
         protocol: Protocol = Protocol.TWO_PHASE
         """What settings are chosen on: the first task alone; all tasks with other permutations and held-out training
-        samples; or the test samples that are reported, which is said in the record."""
+        samples; or the test samples that are reported, of which reports caution."""
         trials: int = 20
         """Number of settings that are tried."""
         seeds: int = 3

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from metaplastic.report.groups import Comparison, Group
+from metaplastic.report.groups import Comparison
 from metaplastic.report.labels import compared
 from metaplastic.report.origins import Origin, version_cautions
 from metaplastic.report.run_records import Run
 
 TUNING = "tuning.json"
-"""File in the folder of a run, or in one of the two above it, that says how its settings were chosen."""
+"""File in the folder of a run, or in one of the three above it, that says how its settings were chosen; that of a
+search is above `reported/runs/ID`."""
 
 ON_THE_TESTS = ("end-of-training",)
 """Protocols that choose by the accuracy that is reported."""
@@ -63,7 +64,7 @@ def _tuned_on_tests(comparison: Comparison) -> list[str]:
 
 def _protocol(run: Run) -> str:
     folder = run.folder.resolve()
-    for place in (folder, *itertools.islice(folder.parents, 2)):
+    for place in (folder, *itertools.islice(folder.parents, 3)):
         if (place / TUNING).exists():
             return _read_protocol(place / TUNING)
     return ""
@@ -82,10 +83,11 @@ def _read_protocol(path: Path) -> str:
 def _choices(comparison: Comparison) -> list[str]:
     """Find settings of which several values stand side by side: choosing between them here is tuning on the tests."""
     values: dict[str, list[Any]] = {}
-    for first, second in itertools.combinations(comparison.groups, 2):
+    settings = [compared(group.first.config) for group in comparison.groups]
+    for first, second in itertools.combinations(settings, 2):
         name = _only_difference(first, second)
         if name:
-            values.setdefault(name, []).extend(compared(group.first.config)[name] for group in (first, second))
+            values.setdefault(name, []).extend(fields[name] for fields in (first, second))
     return [
         f"{_listed(found)} of {name.rpartition('.')[2].replace('_', ' ')} are shown on the same tests: whoever takes "
         "the best of them tunes on the tests"
@@ -93,9 +95,8 @@ def _choices(comparison: Comparison) -> list[str]:
     ]
 
 
-def _only_difference(first: Group, second: Group) -> str | None:
-    """The one number that two groups differ in, if neither is the control in which it is 0."""
-    ours, theirs = (compared(group.first.config) for group in (first, second))
+def _only_difference(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
+    """The one number that two settings differ in, if neither is the control in which it is 0."""
     names = [name for name in dict.fromkeys([*ours, *theirs]) if ours.get(name) != theirs.get(name)]
     if len(names) != 1 or not names[0].startswith(("optimizer.", "penalty.", "epochs", "batch_size")):
         return None

@@ -52,7 +52,7 @@ def tuning_config(config: Config, protocol: Protocol) -> Config:
     """
     if protocol.tuned_on_test:
         return config
-    first = 1 if protocol is Protocol.FIRST_TASK else 0
+    first = 1 if protocol is Protocol.FIRST_TASK else config.tuning.first_tasks
     return replace(
         config,
         seed=config.seed + TUNING_SEED,

@@ -74,7 +74,7 @@ def carry_out_runs(
 
     Raises:
         OSError: When records cannot be written.
-        RuntimeError: When no worker can be had.
+        ChildProcessError: When no worker can be had.
         Interrupted: After Ctrl-C.
     """
     for run in runs:
@@ -92,7 +92,7 @@ def carry_out_runs(
                 if lost[run.id] >= LOST_TOO_OFTEN:
                     store.fail(run, f"its worker was lost {lost[run.id]} times, the last time alone: out of memory?")
             if len(_left(batch, store)) == len(batch) and not suspects:
-                raise RuntimeError(f"expected workers that begin a run, got none: {error or 'no reason is known'}")
+                raise ChildProcessError(f"expected workers that begin a run, got none: {error or 'no reason is known'}")
 
 
 def _left(runs: Sequence[PlannedRun], store: Store) -> list[PlannedRun]:

@@ -11,11 +11,11 @@ from metaplastic.experiments import Config, to_json
 from metaplastic.experiments.record import write_config
 from metaplastic.experiments.scenario_config import at_least
 from metaplastic.files import write_json
-from metaplastic.sweeps.axis import with_fields
+from metaplastic.sweeps.axis import field_path, with_fields
 from metaplastic.sweeps.backends import Workers
 from metaplastic.sweeps.optional import require
 from metaplastic.sweeps.plan import PlannedRun, Sweep, setting_label, with_threads
-from metaplastic.sweeps.protocol import Protocol, cautions, tuning_config
+from metaplastic.sweeps.protocol import HELD_OUT, Protocol, cautions, tuning_config
 from metaplastic.sweeps.results import Results, mean, read_outcome
 from metaplastic.sweeps.search import Space
 from metaplastic.sweeps.store import Store
@@ -38,7 +38,8 @@ class Search:
         report_seeds: Seeds that the best setting is reported on, >= 0.
 
     Raises:
-        ValueError: For a value out of range.
+        ValueError: For a value out of range, and for samples held out by base or space where the protocol holds out its
+            own.
     """
 
     base: Config
@@ -55,6 +56,21 @@ class Search:
         at_least("seeds", self.seeds, 1)
         at_least("report_seeds", self.report_seeds, 0)
         object.__setattr__(self, "base", with_threads(self.base))
+        if not self.protocol.tuned_on_test:
+            self._leave_tuning_to_the_protocol()
+
+    def _leave_tuning_to_the_protocol(self) -> None:
+        if self.base.tuning.held_out:
+            raise ValueError(
+                f"expected no held_out with protocol {self.protocol.value!r}, which holds out {HELD_OUT} of the "
+                f"training samples itself, got {self.base.tuning.held_out}; leave it out"
+            )
+        for name in self.space:
+            if field_path(self.base, name)[0] == "tuning":
+                raise ValueError(
+                    f"expected fields of training to search with protocol {self.protocol.value!r}, got {name!r}, which "
+                    "the protocol sets"
+                )
 
     def as_json(self) -> dict[str, Any]:
         """Give the search as JSON values, for its folder."""
