@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 
 import pytest
 
@@ -53,6 +54,13 @@ def test_the_page_needs_no_other_file_and_no_network(text):
     assert "@font-face" not in text
     assert set(re.findall(r"url\((.)", text)) <= {"#"}
     assert set(re.findall(r"https?://[^\"' <]+", text)) == {"http://www.w3.org/1999/xlink"}
+
+
+def test_the_name_of_a_folder_is_no_markup(studies, tmp_path):
+    shutil.copytree(studies / "fig6ab", tmp_path / "fig6ab")
+    (tmp_path / "fig6ab" / "a").rename(tmp_path / "fig6ab" / 'a"><img src=x>')
+    paper_report([tmp_path / "fig6ab"], tmp_path / "out")
+    assert not [tag for tag, _ in Tree((tmp_path / "out" / "paper.html").read_text()).elements if tag == "img"]
 
 
 def test_names_are_there_once_and_links_lead_to_them(text):

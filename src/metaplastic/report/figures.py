@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LONGEST_NAME = 40  # letters of a test, of which there may be fifty classes
+
 _CHANCE: Any = {"color": SOFT, "linewidth": 0.9, "linestyle": (0, (4, 3))}  # how the line of chance looks
 
 
@@ -56,7 +58,7 @@ def accuracy_curves(comparison: Comparison, band: Band = Band.RANGE) -> "Figure"
     Raises:
         ValueError: When no group says its accuracy on the way.
     """
-    tests = list(comparison.tests)
+    tests = list(map(drawn_name, comparison.tests))
     level = _chance(comparison)
     groups, without = with_curves(comparison)
     with look():
@@ -114,7 +116,7 @@ def final_bars(comparison: Comparison) -> "Figure":
     Returns:
         A figure, in per cent from 0 to 100.
     """
-    groups, tests = comparison.groups, list(comparison.tests)
+    groups, tests = comparison.groups, list(map(drawn_name, comparison.tests))
     places = np.arange(len(tests) + (len(tests) > 1), dtype=np.float64)
     places[-1] += 0.35 if len(tests) > 1 else 0.0
     level = _chance(comparison)
@@ -142,6 +144,24 @@ def final_bars(comparison: Comparison) -> "Figure":
         panel.set_ylabel("test accuracy (%)")
         place_legend(figure, panel, handles, "")
     return figure
+
+
+def drawn_name(test: str) -> str:
+    r"""Name a test in a picture: of many classes the first and the last, and no formula between two dollars.
+
+    Args:
+        test: Its name.
+
+    Returns:
+        The same, or something shorter.
+
+    Example:
+        >>> drawn_name("airplane automobile bird cat deer dog frog horse ship truck")
+        'airplane ... truck'
+    """
+    words = test.split()
+    short = f"{words[0]} ... {words[-1]}" if len(test) > _LONGEST_NAME and len(words) > 2 else test
+    return short.replace("$", r"\$")
 
 
 def _draw_group(panel: "Axes", group: Group, colours: list[Colour], level: float | None, band: Band) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64
 
-from metaplastic.report.figures import wrapped
+from metaplastic.report.figures import drawn_name, wrapped
 from metaplastic.report.frame import Frame, place_legend
 from metaplastic.report.groups import Comparison, Group
 from metaplastic.report.page_figure import PageFigure, ends, mean_and_reach, shown_stages
@@ -89,7 +89,7 @@ def _draw(panel: "Axes", group: Group, numbered: bool, letters: int) -> None:
     panel.set_title(wrapped(group.label, letters))
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
-    _name_axes(panel, short_names(group.first.matrix.tests), rows)
+    _name_axes(panel, list(map(drawn_name, short_names(group.first.matrix.tests))), rows)
     for stage, trained in enumerate(group.first.matrix.trained_on[:rows]):
         for test in trained:
             panel.add_patch(Rectangle((test - 0.5, stage - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=0.9))

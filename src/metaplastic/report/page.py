@@ -64,6 +64,22 @@ class Section:
     shown: Sequence[Shown] = ()
 
 
+def identifier(name: str) -> str:
+    """Make the name of an element of a name that may be anything, as that of a folder.
+
+    Args:
+        name: Any text.
+
+    Returns:
+        The same with `-` in the place of what is no letter, digit, `-`, `.` or `_`.
+
+    Example:
+        >>> identifier('fig6ab-"><b>')
+        'fig6ab----b-'
+    """
+    return re.sub(r"[^\w.-]", "-", name)
+
+
 def page(title: str, lead: str, sections: Sequence[Section], rest: Section | None = None, footer: str = "") -> str:
     """Write a page.
 

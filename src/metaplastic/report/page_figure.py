@@ -9,7 +9,7 @@ import numpy as np
 from metaplastic.evaluation import mean_interval
 from metaplastic.report.groups import Comparison
 from metaplastic.report.narrow import narrow
-from metaplastic.report.page import Shown, Table
+from metaplastic.report.page import Shown, Table, identifier
 from metaplastic.report.svg import svg
 from metaplastic.report.table import NOTHING
 
@@ -48,6 +48,7 @@ def shown(key: str, figure: PageFigure) -> Shown:
     Returns:
         What the page shows.
     """
+    key = identifier(key)
     wide = svg(figure.figure, f"{key}-wide", figure.alternative)
     narrow(figure.figure)
     slim = svg(figure.figure, f"{key}-narrow", figure.alternative)

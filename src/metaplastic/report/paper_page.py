@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from metaplastic.experiments import DEVIATIONS, STUDIES, claim, description
 from metaplastic.report.origins import said_commit, time_spent
-from metaplastic.report.page import Section, Shown, each, page
+from metaplastic.report.page import Section, Shown, each, identifier, page
 from metaplastic.report.studies import StudyRecord
 
 _TITLE = "Synaptic metaplasticity in binarized neural networks: the figures, run again"
@@ -43,7 +43,7 @@ def _at(commits: Sequence[str]) -> str:
 
 def _section(study: StudyRecord, shown: Sequence[Shown]) -> Section:
     return Section(
-        key=study.key,
+        key=identifier(study.key),
         mark=" ".join(part for part in (study.name, study.size.value, study.label) if part),
         title=description(study.name).rstrip("."),
         claim=claim(study.name).removeprefix("Claim").removeprefix(":").strip(),
