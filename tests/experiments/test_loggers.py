@@ -120,6 +120,18 @@ def test_a_logger_that_fails_is_left_out_and_the_run_is_the_same(small, tmp_path
     assert Record(tmp_path / "run").complete
 
 
+class Closed(Notes):
+    def open(self, followed):
+        raise RuntimeError("no login")
+
+
+def test_a_logger_that_cannot_begin_is_named_and_nothing_is_trained(small, tmp_path):
+    with pytest.raises(ValueError, match=r"expected Closed to begin, got RuntimeError: no login; mend that, or leave"):
+        run(small, tmp_path / "run", progress=False, loggers=[Closed])
+    assert Record(tmp_path / "run").metrics() == []
+    assert len(resume(tmp_path / "run", progress=False).matrix.correct) == 2
+
+
 def stopped(config, folder, monkeypatch, moment="task", **how):
     """Run until the first task has ended, or its first epoch, which no checkpoint keeps."""
 

@@ -135,7 +135,7 @@ class Blunt(MetaplasticSGD):
     """Damps gains too."""
 
     def _move(self, pairs, group):
-        damped = [(p, g / (1 + max(other["metaplasticity"] for other in self.param_groups))) for p, g in pairs]
+        damped = [(parameter, gradient / (1 + group["metaplasticity"])) for parameter, gradient in pairs]
         super()._move(damped, group)
 
 

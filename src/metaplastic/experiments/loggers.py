@@ -152,9 +152,18 @@ class Followers:
 
         Args:
             followed: What will be trained.
+
+        Raises:
+            ValueError: When a logger cannot begin.
         """
         for logger in self.loggers:
-            logger.open(followed)
+            try:
+                logger.open(followed)
+            except Exception as error:  # anybody's code, and anybody's network
+                raise ValueError(
+                    f"expected {type(logger).__name__} to begin, got {type(error).__name__}: {error}; mend that, or "
+                    "leave it out. Nothing was trained; the folder of the run is gone on with by --resume"
+                ) from error
 
     def log(self, line: Line) -> None:
         """Pass a line on.

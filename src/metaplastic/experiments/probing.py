@@ -18,7 +18,7 @@ from metaplastic.experiments.scenario_config import Stream
 from metaplastic.experiments.stack import run_remaining_seeds
 from metaplastic.files import write_json
 from metaplastic.hidden_weight import hidden_weights
-from metaplastic.learners import Fisher
+from metaplastic.learners import Fisher, NonFiniteLossError
 from metaplastic.scenarios import Task
 from metaplastic.seeding import Purpose, generator
 
@@ -83,11 +83,22 @@ class SwitchingPanel:
             seeds: The seeds.
             data_dir: Where the data lie; None looks where `load` looks.
             progress: Whether, or where, to show progress bars; None shows them on a terminal.
+
+        Raises:
+            NonFiniteLossError: When a training diverged; all others were carried out and probed before.
         """
-        run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+        try:
+            run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
+        except NonFiniteLossError:
+            self._probe(folder, seeds, data_dir, progress)
+            raise
+        self._probe(folder, seeds, data_dir, progress)
+
+    def _probe(self, folder: Path, seeds: Sequence[int], data_dir: Path | None, progress: Shown) -> None:
+        """Probe the networks of complete records; others diverged."""
         for seed in seeds:
             inside = folder / f"seed{seed}"
-            if (inside / "sign_switch.json").exists():
+            if (inside / "sign_switch.json").exists() or not Record(inside).complete:
                 continue
             with computing(self.config.running.threads):
                 probe = _Probe(inside, data_dir)

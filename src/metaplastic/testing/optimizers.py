@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaplastic.hidden_weight import HiddenWeight
-from metaplastic.optim import param_groups
+from metaplastic.optim import UnmarkedParameterWarning, param_groups
 from metaplastic.testing.rules import BrokenRuleError, check, require
 
 Maker = Callable[[Iterable[Any]], torch.optim.Optimizer]
@@ -179,11 +180,14 @@ def damps_hidden_weights_only(build: Maker) -> None:
     moved = []
     for metaplasticity in (0.0, 5.0):
         net = OneLayer()
-        optimizer = build(param_groups(net, metaplasticity))
-        for _ in range(3):
-            for parameter in net.parameters():
-                parameter.grad = parameter.detach().clone()
-            optimizer.step()
+        together = [{"params": list(net.parameters()), "metaplasticity": metaplasticity}]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnmarkedParameterWarning)
+            optimizer = build(together)
+            for _ in range(3):
+                for parameter in net.parameters():
+                    parameter.grad = parameter.detach().clone()
+                optimizer.step()
         moved.append(values(net)[1])
     require(
         torch.equal(*moved),
