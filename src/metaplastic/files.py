@@ -57,7 +57,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
     """Keep other processes from something for a while; one that dies lets go.
 
     Args:
-        path: The file that stands for it, which must not be there for anything else and is removed at the end.
+        path: The file that stands for it, which must not be there for anything else; it may be left behind, empty.
         what: What they are kept from, for the message.
 
     Yields:
@@ -65,6 +65,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         ValueError: When another process has it.
+        OSError: When the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -78,6 +79,9 @@ def alone(path: Path, what: str) -> Iterator[None]:
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
+    except (PermissionError, NotImplementedError) as error:
+        message = f"expected to write {path}, got: {error}; choose a folder that can be written, on another file system"
+        raise OSError(errno.EACCES, message) from error
     except Timeout as error:
         raise ValueError(
             f"expected {what} to be free, got another process at work on it; wait until it ends"

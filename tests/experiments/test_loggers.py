@@ -120,6 +120,26 @@ def test_a_logger_that_fails_is_left_out_and_the_run_is_the_same(small, tmp_path
     assert Record(tmp_path / "run").complete
 
 
+class Intruder(Notes):
+    """Goes on with the run that it follows, as another process would."""
+
+    def log(self, line):
+        with pytest.raises(ValueError, match=r"to be free, got another process at work on it"):
+            resume(self.folder, progress=False)
+        super().log(line)
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.folder = folder
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_nobody_else_goes_on_with_a_run_that_is_at_work(stack, small, tmp_path):
+    run_seeds(small, [0, 1], tmp_path, stack=stack, progress=False, loggers=[Intruder])
+    assert [len(notes.lines) for notes in Notes.every.values()] == [7, 7]
+    assert not list(tmp_path.rglob("*.lock"))
+
+
 class Closed(Notes):
     def open(self, followed):
         raise RuntimeError("no login")

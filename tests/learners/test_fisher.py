@@ -127,6 +127,26 @@ def test_outer_products_give_what_written_out_gradients_give(net, outputs):
     assert not any(layer._forward_hooks for layer in net.modules())
 
 
+class Residual(nn.Module):
+    """Adds to what a layer was given, in place or not."""
+
+    def __init__(self, in_place):
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(6, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+        self.in_place = in_place
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.third(x.add_(self.second(x)) if self.in_place else x + self.second(x))
+
+
+def test_what_is_added_to_an_input_in_place_changes_nothing():
+    net, other = Residual(in_place=True), Residual(in_place=False)
+    other.load_state_dict(net.state_dict())
+    found, expected = (Fisher()(one, dict(one.named_parameters()), task(), 0) for one in (net, other))
+    assert same(found, expected)
+
+
 class Twice(nn.Module):
     """Uses its layer twice."""
 

@@ -443,11 +443,14 @@ def test_a_divided_rate_is_not_divided_again_where_training_goes_on():
     tasks, schedule = permuted(dataset(), tasks=3, announced=TOLD), Schedule(epochs=1, batch_size=8, lr_division=4.0)
     net = network()
     run(net, tasks, schedule)
-    for stop in (0, 6, 12):
+    for stop in (6, 7, 11):  # two in the second task, one in the third
         other = network()
         optimizer = adam(other)
-        start = list(itertools.islice(learn(other, tasks, optimizer, schedule=schedule), stop + 1))[-1].position
-        saved = copy.deepcopy(optimizer.state_dict())
+        events = learn(other, tasks, optimizer, schedule=schedule)
+        start = list(itertools.islice(events, stop + 1))[-1].position
+        saved = copy.deepcopy(optimizer.state_dict())  # while `events` is at work
+        assert {group["lr"] for group in saved["param_groups"]} == {0.01 / 4**start.task}
+        events.close()
         restored = adam(other)
         restored.load_state_dict(saved)
         list(learn(other, tasks, restored, schedule=schedule, start=start))

@@ -1,6 +1,8 @@
 """Models made binary, against layers computed by hand."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -391,6 +393,22 @@ def test_a_model_that_cannot_be_followed_is_followed_in_its_parts():
         _, report = binarize(Branching())
     assert [row.name for row in report.layers] == ["part.0", "part.2", "head"]
     assert report.cautions[-1].startswith("'head': the model's forward could not be followed here; see yourself")
+
+
+FOLLOWED = """
+from torch import nn
+from metaplastic.nn import BinaryConvNet, ConvBlock, RealConvNet
+from metaplastic.nn.dataflow import follow
+for network in (BinaryConvNet, RealConvNet):
+    net = network((1, 8, 8), (ConvBlock(2, 3, 1),), (), 4, "recalibrated")
+    assert follow(nn.Sequential(net, nn.ReLU(), nn.Linear(4, 2))).whole, network
+"""
+
+
+def test_networks_of_images_are_followed():
+    """In a process without the checks of shapes, which what stands for a tensor cannot pass."""
+    done = subprocess.run([sys.executable, "-c", FOLLOWED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_following_leaves_nothing_behind_in_the_model():

@@ -162,7 +162,7 @@ class Followers:
             except Exception as error:  # anybody's code, and anybody's network
                 raise ValueError(
                     f"expected {type(logger).__name__} to begin, got {type(error).__name__}: {error}; mend that, or "
-                    "leave it out. Nothing was trained; the folder of the run is gone on with by --resume"
+                    "leave it out"
                 ) from error
 
     def log(self, line: Line) -> None:

@@ -61,6 +61,7 @@ class Record:
     | `summary.json` | what follows from R, what was announced, what to be careful about |
     | `network.safetensors` | the trained network, when the run is complete |
     | `checkpoint.safetensors` | all that is needed to go on |
+    | `at-work.lock` | nothing: a process is at the run while it holds it, and it may stay behind one that was killed |
 
     Args:
         folder: The folder, which must hold a record.

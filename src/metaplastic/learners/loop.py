@@ -182,7 +182,8 @@ def learn(
     """Learn the tasks of a scenario in order, yielding every step, epoch and task that ends.
 
     The generator holds no state of its own beyond `Event.position`: with the network, the optimizer and the learner
-    put back as they were at an event, and `start` set to its position, training goes on with the same bits.
+    put back as they were at an event, and `start` set to its position, training goes on with the same bits. Where the
+    learning rate is divided, a group's state holds the undivided one too, as `undivided_lr`, which counts.
 
     Args:
         network: Any module that maps inputs to logits; its mode is left as found.

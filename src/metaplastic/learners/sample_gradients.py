@@ -168,8 +168,9 @@ def _observed(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, tuple[Tenso
         if not output.requires_grad:  # a leaf: no layer before it requires gradients
             output.requires_grad_()
         operand = layer.operand(inputs[0]) if isinstance(layer, BinaryLinear) else inputs[0]
-        seen[name] = operand.detach(), output
-        return output.clone()  # an activation that works in place changes the copy
+        # What works in place, as an activation or a residual, changes neither of the two.
+        seen[name] = operand.detach().clone(), output
+        return output.clone()
 
     with _hooked(layers, note):
         yield seen

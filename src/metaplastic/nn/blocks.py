@@ -222,12 +222,13 @@ def as_images(x: Shaped[Tensor, "batch ..."], input_shape: tuple[int, int, int])
     Raises:
         ValueError: When a sample has more or fewer values than an image.
     """
-    if x.shape[1:].numel() != math.prod(input_shape):
+    try:  # and no question, which nothing that traces a model could follow
+        return x.flatten(1).unflatten(1, input_shape)
+    except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"expected a batch of samples of {math.prod(input_shape)} values, images of {tuple(input_shape)}, got "
             f"shape {tuple(x.shape)}; make the network for these images, and give one image as x[None]"
-        )
-    return x.reshape(len(x), *input_shape)
+        ) from error
 
 
 class BinaryLayers:

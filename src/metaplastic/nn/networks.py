@@ -233,7 +233,7 @@ class RealConvNet(nn.Module):
         self.convolutions = convolutional_layers(
             input_shape[0], blocks, policy, make.convolution, make.between, generator
         )
-        self.convolutions.append(*make.between())
+        self.convolutions.extend(make.between())
         sizes = [flat_features(input_shape, blocks), *hidden, classes]
         self.layers = linear_layers(sizes, policy, make.linear, make.between, generator)
 

@@ -38,8 +38,8 @@ class Search:
         report_seeds: Seeds that the best setting is reported on, >= 0.
 
     Raises:
-        ValueError: For a value out of range, and for samples held out by base or space where the protocol holds out its
-            own.
+        ValueError: For a value out of range, and where the protocol holds samples out and the base does too, or what
+            is learned or tested on is searched.
     """
 
     base: Config
@@ -69,7 +69,7 @@ class Search:
             if field_path(self.base, name)[0] == "tuning":
                 raise ValueError(
                     f"expected fields of training to search with protocol {self.protocol.value!r}, got {name!r}, which "
-                    "the protocol sets"
+                    "says what is learned or tested on"
                 )
 
     def as_json(self) -> dict[str, Any]:

@@ -84,9 +84,9 @@ def figure_4cd(size: Size = Size.LAPTOP) -> Study:
     by the batch, in tests too, whose batches are of one data set: a test batch tells the task. `c-told` and `d-told`
     have exact statistics kept per task, which say the same openly. `c-plain` and `d-plain`, with m = 0, are not among
     their commands, and show what is kept without metaplasticity. Deviations: samples are drawn at random, theirs are
-    those in a row from a random one on; pixels are binarized to -1 and 1, not 0 and 1; and those
-    of all studies that are not of statistics and gains. As theirs, USPS's last test batch is one of 7. On a laptop 60
-    epochs in place of 240.
+    those in a row from a random one on; pixels are binarized to -1 and 1, not 0 and 1; and those of all studies that
+    are not of statistics and gains. As theirs, USPS's last test batch is one of 7. On a laptop 60 epochs in place of
+    240.
 
     Expected: on a laptop MNIST and USPS at the end 88 and 89 % in c, 85 and 87 % in d, 82 and 88 % and 81 and 87 % in
     `c-plain` and `d-plain`, and 88 and 82 % by a network for each (`results/fig4cd`).
