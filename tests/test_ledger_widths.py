@@ -1,5 +1,6 @@
 """What REPRODUCTION.md says of width, of what it is lost by, and of rounded gradients, against the records."""
 
+import itertools
 import json
 import statistics
 
@@ -14,60 +15,66 @@ KINDS = {"decay": "1e-7, 1", "no-decay": "0, 1", "uniform": "1e-7, U(0, 1)"}
 """Panels of the study of width and weight decay: which decay, and where gains start."""
 
 
-def learned_and_left(folder):
-    """Accuracy in % after the first task, the second and the last, and its average, as cells of a row."""
-    first, second, *_, last = percent(folder)
-    shares = [first[:1], second[:2], last, [statistics.mean(last)]]
-    return [", ".join(f"{value:.1f}" for value in cell) for cell in shares]
+def seeds(panel):
+    """Folders of the panel's runs."""
+    return [run.relative_to(RESULTS) for run in sorted((RESULTS / "width-decay" / panel).glob("seed*"))]
+
+
+def averages(panel):
+    """Accuracy in % at the end, mean of six tasks, by seed."""
+    return list(map(statistics.mean, finals(f"width-decay/{panel}")))
+
+
+def averages_anew(panel):
+    """The same by statistics taken anew, of the seeds that were tested so."""
+    tested = [run for run in seeds(panel) if (RESULTS / run / "fresh_statistics.json").exists()]
+    return [statistics.mean(retested(run)[1]) for run in tested]
+
+
+def spread_or_one(values):
+    return spread(values) if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def learned_and_left(panel):
+    """Mean accuracy in % after the first task, the second and the last, and the average, as cells of a row."""
+    first, second, last = (
+        [statistics.mean(column) for column in zip(*(percent(run)[stage] for run in seeds(panel)), strict=True)]
+        for stage in (0, 1, -1)
+    )
+    cells = [", ".join(f"{value:.1f}" for value in cell) for cell in (first[:1], second[:2], last)]
+    return [*cells, spread_or_one(averages(panel))]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_decay_and_gains_do_to_a_width(width, kind):
-    folder = f"width-decay/{kind}-{width}/seed0"
-    synapses = (middle_layer(folder, 0)["consolidated_fraction"], middle_layer(folder, 1)["flip_rate"])
-    cells = [f"{width}, {KINDS[kind]}", *learned_and_left(folder), *(f"{100 * share:.1f} %" for share in synapses)]
-    assert f"| {' | '.join(cells)} |" in LEDGER
+    panel, one = f"{kind}-{width}", f"width-decay/{kind}-{width}/seed0"
+    synapses = (middle_layer(one, 0)["consolidated_fraction"], middle_layer(one, 1)["flip_rate"])
+    cells = [f"{width}, {KINDS[kind]}", *learned_and_left(panel), spread_or_one(averages_anew(panel))]
+    assert f"| {' | '.join([*cells, *(f'{100 * share:.1f} %' for share in synapses)])} |" in LEDGER
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_what_frozen_synapses_come_to(width):
-    cells = [f"{width}, frozen", *learned_and_left(f"width-decay/frozen-{width}/seed0")]
-    assert f"| {' | '.join(cells)} | | |" in LEDGER
+    cells = [f"{width}, frozen", *learned_and_left(f"frozen-{width}")]
+    assert f"| {' | '.join(cells)} | | | |" in LEDGER
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_statistics_taken_anew_give(width, kind):
-    cells = [f"{width}, {KINDS[kind]}"]
-    for seed in (0, 1):
-        run = f"width-decay/{kind}-{width}/seed{seed}"
-        if not (RESULTS / run).exists():
-            cells += ["-", "-"]
-            continue
-        left = percent(run)[-1]
-        cells.append(f"{statistics.mean(left):.1f}")
-        if not (RESULTS / run / "fresh_statistics.json").exists():
-            cells.append("-")
-            continue
-        kept, fresh = retested(run)
-        assert kept == pytest.approx(left)
-        cells.append(f"{statistics.mean(fresh):.1f}")
-    assert f"| {' | '.join(cells)} |" in LEDGER
-
-
-def test_how_far_two_seeds_of_a_width_are_apart():
-    apart = []
-    for kind in KINDS:
-        for width in WIDTHS[:-1]:
-            first, second = (statistics.mean(percent(f"width-decay/{kind}-{width}/seed{seed}")[-1]) for seed in (0, 1))
-            apart.append(abs(first - second))
-    assert f"the second seed, up to 2048, ends within {max(apart):.1f} points of the first" in LEDGER
+@pytest.mark.parametrize("kind", [*KINDS, "frozen"])
+def test_how_many_seeds_of_a_width_there_are(width, kind):
+    panel = f"{kind}-{width}"
+    assert len(seeds(panel)) == (1 if width == 4096 else 5)
+    if kind in KINDS:
+        assert len(averages_anew(panel)) == (1 if width == 4096 else 5 if kind == "uniform" else 4)
+    for run in seeds(panel):
+        if (RESULTS / run / "fresh_statistics.json").exists():
+            assert retested(run)[0] == pytest.approx(percent(run)[-1])
 
 
 def test_the_line_of_width_and_decay_says_what_records_hold():
     def said(kind):
-        means = [f"{statistics.mean(percent(f'width-decay/{kind}-{width}/seed0')[-1]):.1f}" for width in WIDTHS]
+        means = [spread_or_one(averages(f"{kind}-{width}")) for width in WIDTHS]
         return f"{', '.join(means[:-1])} and {means[-1]}"
 
     assert (
@@ -76,6 +83,45 @@ def test_the_line_of_width_and_decay_says_what_records_hold():
     ) in LEDGER
     kept, fresh = (", ".join(f"{share:.1f}" for share in row) for row in retested("width-decay/decay-4096/seed0"))
     assert f"gives {kept} % by what was kept, and {fresh} % anew" in LEDGER
+
+
+def apart(one, other):
+    """Points between two panels, which differ in one direction in all five seeds."""
+    points = [high - low for high, low in zip(averages(one), averages(other), strict=True)]
+    assert len(points) == 5
+    assert min(points) > 0
+    assert f"{paired_permutation_test(averages(one), averages(other)).p_value:.2f}" == "0.06"
+    return statistics.mean(points)
+
+
+def test_what_width_decay_and_gains_do_in_every_seed():
+    for kind in ("no-decay", "uniform", "frozen"):
+        for narrow, wide in itertools.pairwise(WIDTHS[:-1]):
+            assert apart(f"{kind}-{wide}", f"{kind}-{narrow}") > 0
+    assert f"gains from 1 loses {apart('decay-1024', 'decay-2048'):.1f} points from 1024 to 2048" in LEDGER
+    free, uniform = (apart(f"{kind}-2048", "decay-2048") for kind in ("no-decay", "uniform"))
+    between = apart("uniform-2048", "no-decay-2048")
+    assert (
+        f"At 2048 it is {free:.1f} and {uniform:.1f} points below them, and no decay {between:.1f} below gains"
+    ) in LEDGER
+    assert f"at 512 no decay is the worst of the three, by {apart('decay-512', 'no-decay-512'):.1f} points" in LEDGER
+    free, uniform, frozen = (spread(averages(f"{kind}-512")) for kind in ("no-decay", "uniform", "frozen"))
+    assert f"rises with width, from {free} at 512 to {spread(averages('no-decay-2048'))} at 2048" in LEDGER
+    assert f"it rises from {uniform} to {spread(averages('uniform-2048'))} and is" in LEDGER
+    assert f"frozen synapses rise faster, from {frozen} to" in LEDGER
+
+
+def test_what_kept_statistics_lose():
+    lost = []
+    for width in WIDTHS[:-1]:
+        tested = [retested(f"width-decay/decay-{width}/seed{seed}") for seed in (1, 2, 3, 4)]
+        lost.append(spread([statistics.mean(fresh) - statistics.mean(kept) for kept, fresh in tested]))
+    assert f"lose there is {lost[0]}, {lost[1]} and {lost[2]} points at 512, 1024 and 2048" in LEDGER
+    fresh = [statistics.mean(averages_anew(f"decay-{width}")) for width in WIDTHS[:-1]]
+    assert fresh == sorted(fresh)
+    for kind, width in itertools.product(KINDS, WIDTHS):
+        above = statistics.mean(averages_anew(f"{kind}-{width}")) > statistics.mean(averages(f"frozen-{width}"))
+        assert above == ((kind, width) != ("decay", 4096))
 
 
 def test_how_far_the_first_task_swings():
@@ -190,13 +236,3 @@ def test_what_is_said_of_rounded_gradients_beside_their_tables():
         for folder in ("fig2/d", "rounded-gradients/fig2-d-not-rounded")
     )
     assert f"ends at {spread(new)} in the place of {spread(old)}" in LEDGER
-
-
-def test_five_seeds_of_width_and_decay_at_512():
-    ends = [finals(f"width-decay/{kind}-512") for kind in KINDS]
-    assert [len(seeds) for seeds in ends] == [5, 5, 5]
-    decay, free, uniform = (spread(list(map(statistics.mean, seeds))) for seeds in ends)
-    assert (
-        f"At 512 five seeds end at {decay} with the decay and gains from 1, {free} without the decay, and {uniform} "
-        "with it and gains from U(0, 1):"
-    ) in LEDGER
