@@ -32,7 +32,6 @@ from metaplastic.experiments import (
     description,
     explanation,
     from_json,
-    probing,
     run_study,
     study,
     to_json,
@@ -42,7 +41,7 @@ from metaplastic.experiments.config import Config, Family, Network, Running
 from metaplastic.experiments.method_config import Method
 from metaplastic.experiments.run import make_trial
 from metaplastic.experiments.scenario_config import Features, Permuted, Sequence, Split, Stream
-from metaplastic.experiments.stack import run_remaining_seeds
+from metaplastic.experiments.stack import run_seeds
 from metaplastic.learners import Engine, Fisher, NonFiniteLossError, Schedule
 from metaplastic.nn import BinaryMLP, NormPolicy, Scope, Statistics, normalizations, recalibrate
 from metaplastic.optim import MetaplasticAdam, param_groups
@@ -317,11 +316,11 @@ def test_a_seed_that_diverges_does_not_keep_the_others_from_being_probed(tmp_pat
     panel = quick_panel(study("fig6ce").panels["cde"])
 
     def all_but_the_last(config, seeds, *args, **options):
-        run_remaining_seeds(config, seeds[:-1], *args, **options)
+        run_seeds(config, seeds[:-1], *args, **options)
         Record.create(tmp_path / f"seed{seeds[-1]}", replace(config, seed=seeds[-1]))
         raise NonFiniteLossError
 
-    monkeypatch.setattr(probing, "run_remaining_seeds", all_but_the_last)
+    monkeypatch.setattr("metaplastic.experiments.stack.run_seeds", all_but_the_last)
     with pytest.raises(NonFiniteLossError):
         panel.carry_out(tmp_path, (0, 1), progress=False)
     assert [(tmp_path / f"seed{seed}" / "sign_switch.json").exists() for seed in (0, 1)] == [True, False]

@@ -18,7 +18,7 @@ from metaplastic.experiments.scenario_config import Stream
 from metaplastic.experiments.stack import run_remaining_seeds
 from metaplastic.files import write_json
 from metaplastic.hidden_weight import hidden_weights
-from metaplastic.learners import Fisher, NonFiniteLossError
+from metaplastic.learners import Fisher
 from metaplastic.scenarios import Task
 from metaplastic.seeding import Purpose, generator
 
@@ -87,24 +87,19 @@ class SwitchingPanel:
         Raises:
             NonFiniteLossError: When a training diverged; all others were carried out and probed before.
         """
-        try:
-            run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
-        except NonFiniteLossError:
-            self._probe(folder, seeds, data_dir, progress)
-            raise
-        self._probe(folder, seeds, data_dir, progress)
 
-    def _probe(self, folder: Path, seeds: Sequence[int], data_dir: Path | None, progress: Shown) -> None:
-        """Probe the networks of complete records; others diverged."""
-        for seed in seeds:
-            inside = folder / f"seed{seed}"
-            if (inside / "sign_switch.json").exists() or not Record(inside).complete:
-                continue
-            with computing(self.config.running.threads):
-                probe = _Probe(inside, data_dir)
-                write_json(inside / "divergence.json", probe.divergence(self.importance_samples))
-                found = probe.sign_switch(self.counts, self.draws, self.samples, progress)
-                write_json(inside / "sign_switch.json", found)
+        def probe(record: Record) -> None:
+            if not (record.folder / "sign_switch.json").exists():
+                self._probe(record.folder, data_dir, progress)
+
+        run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress, afterwards=probe)
+
+    def _probe(self, folder: Path, data_dir: Path | None, progress: Shown) -> None:
+        with computing(self.config.running.threads):
+            probe = _Probe(folder, data_dir)
+            write_json(folder / "divergence.json", probe.divergence(self.importance_samples))
+            found = probe.sign_switch(self.counts, self.draws, self.samples, progress)
+            write_json(folder / "sign_switch.json", found)
 
 
 class _Probe:

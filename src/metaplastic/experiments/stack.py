@@ -1,7 +1,7 @@
 """Several seeds of one experiment, trained as one stack of networks where that is faster."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,7 @@ def run_remaining_seeds(
     *,
     data_dir: Path | None = None,
     progress: Shown = None,
+    afterwards: Callable[[Record], None] = lambda record: None,
 ) -> None:
     """Carry out an experiment for those seeds whose records are not complete; the others are not touched.
 
@@ -196,9 +197,11 @@ def run_remaining_seeds(
         folder: Folder for the records, as in `run_seeds`.
         data_dir: Where the data lie; None looks where `load` looks.
         progress: Whether, or where, to show a progress bar; None shows it on a terminal.
+        afterwards: Called with the record of every seed that is complete, when all were carried out.
 
     Raises:
         ValueError: When there is no seed, one comes twice, or a record that is there is of another configuration.
+        NonFiniteLossError: When a training diverged; all others were carried out, and what follows, before.
     """
     require_seeds(seeds)
     places = {seed: folder / f"seed{seed}" for seed in seeds}
@@ -206,8 +209,17 @@ def run_remaining_seeds(
     remaining = [seed for seed, record in kept.items() if not (record and record.complete)]
     if isinstance(progress, StudyProgress):
         progress.finish(len(seeds) - len(remaining))
-    if remaining:
-        run_seeds(config, remaining, folder, data_dir=data_dir, progress=progress)
+    diverged: NonFiniteLossError | None = None
+    try:
+        if remaining:
+            run_seeds(config, remaining, folder, data_dir=data_dir, progress=progress)
+    except NonFiniteLossError as error:
+        diverged = error
+    for record in map(Record, places.values()):
+        if record.complete:
+            afterwards(record)
+    if diverged is not None:
+        raise diverged
 
 
 def require_seeds(seeds: Sequence[int]) -> None:

@@ -107,19 +107,12 @@ class TrainingPanel:
         Raises:
             NonFiniteLossError: When a training diverged; all others were carried out, and tested, before.
         """
-        try:
-            run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress)
-        except NonFiniteLossError:
-            self._retest(folder, seeds, data_dir, progress)
-            raise
-        self._retest(folder, seeds, data_dir, progress)
 
-    def _retest(self, folder: Path, seeds: Sequence[int], data_dir: Path | None, progress: Shown) -> None:
-        """Test complete records with fresh statistics; others diverged."""
-        records = [Record(folder / f"seed{seed}") for seed in seeds if self.fresh_statistics]
-        for record in records:
-            if record.complete:
+        def test_anew(record: Record) -> None:
+            if self.fresh_statistics:
                 retest(record.folder, data_dir, progress)
+
+        run_remaining_seeds(self.config, seeds, folder, data_dir=data_dir, progress=progress, afterwards=test_anew)
 
 
 @dataclass(frozen=True)
