@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import metaplastic.experiments
 import metaplastic.testing
 from metaplastic.cli import main
 from metaplastic.experiments import STUDIES
+from metaplastic.experiments.method_config import Method
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -20,6 +22,9 @@ CODE = re.compile(r"```(python|bash)\n(.*?)```", re.DOTALL)
 RUN = [page for page in PAGES if CODE.search(page.read_text())]
 OTHERS = ("REPRODUCTION.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
 LINKED = [*PAGES, *(ROOT / name for name in OTHERS)]
+METHODS = re.findall(r"\| `(--.*)` \|$", (ROOT / "docs" / "methods" / "index.md").read_text(), re.MULTILINE)
+QUOTED = re.findall(r"`metaplastic (run permuted-[^`]*)`", README.read_text())
+QUOTED += [f"run permuted-mnist {words}" for words in METHODS]
 LINKS = [(page, link) for page in LINKED for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text())]
 
 
@@ -51,6 +56,28 @@ def test_the_code_and_the_commands_run(page, tmp_path, monkeypatch):
                 main(words)
     if page.parent != ROOT / "docs" / "methods" and hasattr(module, "result"):
         assert module.result.accuracy.shape[0] > 1
+
+
+@pytest.mark.parametrize("words", QUOTED)
+def test_a_quoted_command_is_a_run_that_can_be_had(words, monkeypatch):
+    """It is not carried out; a method in it stands alone, without metaplasticity beside it."""
+    begun = []
+
+    def note(config, *_, **__):
+        begun.append(config)
+        sys.exit()
+
+    monkeypatch.setattr(metaplastic.experiments, "run", note)
+    monkeypatch.setattr(metaplastic.experiments, "run_seeds", note)
+    with pytest.raises(SystemExit):
+        main(shlex.split(words))
+    (config,) = begun
+    assert config.method is Method.FINETUNE or config.method.closed_form or config.optimizer.metaplasticity == (0.0,)
+
+
+def test_every_method_has_a_command_in_the_table_of_methods():
+    named = set(re.findall(r"--method (\S+)", " ".join(METHODS)))
+    assert named == {method.value for method in Method} - {"finetune", "plugin"}
 
 
 def test_no_page_hides_code_from_the_test_above():
