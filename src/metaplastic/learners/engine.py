@@ -52,8 +52,8 @@ class Acceleration:
 
     Args:
         engine: The engine.
-        update: How the optimizer moves parameters: `fused` in one compiled pass, `blocks`, that of a foreign
-            `optimizer`, or `none` where there are none to move.
+        update: How the optimizer moves parameters: `fused` in one compiled pass, `blocks`, as any other
+            `optimizer` does it by itself, or `none` where there are none to move.
         integer_layers: Layers whose products are made in integers, by a GPU in bfloat16 as exactly.
         layers: Layers with hidden weights.
         bytes: Whether the network is given the bytes of images as they are stored.
@@ -124,7 +124,7 @@ def accelerated(
 
     Args:
         network: Any module; its `BinaryLinear` layers are sped up, and so is its update.
-        optimizer: Holds the network's parameters; those of this package are compiled.
+        optimizer: Holds the network's parameters; `MetaplasticAdam` and `MetaplasticSGD` are compiled.
         scenario: What is learned, so that images can stay bytes; None in a loop that has its own data.
         engine: The engine; None takes the fast one as far as it goes.
         precision: What the fast engine keeps gradients of weights in; None takes bfloat16 where the processor, or

@@ -27,7 +27,7 @@ class EWC(NeedsBoundaries):
 
     Args:
         network: What is trained.
-        strength: From 0, which switches it off. With the factor 1/2 and the mean over samples, as in the paper.
+        strength: From 0, which switches it off. With the factor 1/2 and the mean over samples, as in the authors' code.
         importance: How much each weight matters to a task.
         weights: Which weights are held.
         decay: What the importance of earlier tasks is multiplied by at the end of a task, in [0, 1], for online EWC;

@@ -18,7 +18,7 @@ NEEDS_FIXED = "a Fisher information is one of single samples"
 
 
 class FisherKind(enum.StrEnum):
-    """Whose gradients are squared. The first three are estimates of one thing, the last two are not."""
+    """Whose gradients are squared. `sampled` estimates `exact`, as does `empirical` where probabilities fit labels."""
 
     EXACT = "exact"
     """Every label of every sample, weighted by the probability that the network gives it."""

@@ -115,8 +115,8 @@ class RealLinear(nn.Module):
 
     .. math:: y = x W_h^T
 
-    Its weight carries the same mark, so the metaplastic rule can be applied to a real-valued network, where the
-    paper shows that it does not help.
+    Its weight carries the same mark, so the metaplastic rule can be applied to a real-valued network, which it helps
+    less than a binary one (Fig. 2f; numbers in the ledger).
 
     Args:
         in_features: Width of the input, >= 1.

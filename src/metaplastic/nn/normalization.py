@@ -16,7 +16,7 @@ from metaplastic.nn.offset import Offset
 
 
 class Statistics(enum.StrEnum):
-    """Where the mean and variance come from when the network is evaluated; training always uses the batch."""
+    """Where the mean and variance come from in evaluation; training uses the batch, but for the last two."""
 
     RUNNING = "running"
     """Running averages over the training batches (the authors' v1.0.0)."""

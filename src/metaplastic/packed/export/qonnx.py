@@ -149,7 +149,7 @@ def _require_exportable(network: PackedNetwork) -> None:
         if not isinstance(layer.after, Thresholds | Readout):
             raise ValueError(
                 f"expected thresholds behind layer {index} for QONNX, got layer norm, which compares the sums of each "
-                "sample with one another; train with statistics running or recalibrated, or export it to ONNX or C"
+                "sample with one another; train with statistics running or recalibrated, or export it to ONNX"
             )
         if number_kind(network, index) is not np.float32:
             raise ValueError(f"expected sums exact in float32 for QONNX, got larger ones in layer {index}; use C")
