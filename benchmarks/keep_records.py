@@ -5,8 +5,8 @@
 Configuration, environment, accuracy matrix and summary are kept whole, their JSON with a line per section and without
 spaces. Of `metrics.jsonl` the epochs that were tested after stay; the seconds of the others are added to the next one,
 so that they still add up to the run's. What a test after a task counted is in the matrix, and not there again: a line
-for a task's end stays where it says something of synapses, and the last one for what it says of memory. Numbers in
-both files are rounded to six digits, and where the summary has a value it says no reason why there is none.
+for a task's end stays where it says something of synapses, and the last one for what it says of memory. Numbers in both
+files, and of probes, are rounded to six digits, and where the summary has a value it says no reason why there is none.
 What is said of synapses is left out, `--synapses` keeps it, and `--histograms` their histograms in the first seed too.
 `--no-metrics` leaves out the whole file, for runs by which a setting was chosen. Runs that have no summary are not
 complete, and are left out.
@@ -18,11 +18,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-WHOLE = (
-    *("config.json", "environment.json", "accuracy.csv", "summary.json"),
-    *("sign_switch.json", "divergence.json", "fresh_statistics.json"),
-)
-SECTIONED = ("config.json", "environment.json", "summary.json")
+PROBES = ("sign_switch.json", "divergence.json")
+SECTIONED = ("config.json", "environment.json", "summary.json", *PROBES)
+WHOLE = (*SECTIONED, "accuracy.csv", "fresh_statistics.json")
 FIRST, STUDY = "seed0", "study.json"
 
 
@@ -67,6 +65,9 @@ def summed_up(summary: dict[str, Any]) -> dict[str, Any]:
     return rounded(summary)
 
 
+SHORTENED = {"summary.json": summed_up} | dict.fromkeys(PROBES, rounded)
+
+
 def by_section(found: dict[str, Any]) -> str:
     """Write a JSON object with one line for each of its keys: two fifths less to keep, and quick to compare."""
     lines = (f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}" for key, value in found.items())
@@ -79,8 +80,9 @@ def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bo
         if (run / name).exists():
             shutil.copy(run / name, kept / name)
     for name in SECTIONED:
-        found = json.loads((kept / name).read_text())
-        (kept / name).write_text(by_section(summed_up(found) if name == "summary.json" else found))
+        if (kept / name).exists():
+            found = json.loads((kept / name).read_text())
+            (kept / name).write_text(by_section(SHORTENED.get(name, dict)(found)))
     if not metrics:
         (kept / "metrics.jsonl").unlink(missing_ok=True)
         return
