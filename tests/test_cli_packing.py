@@ -112,6 +112,18 @@ def test_an_export_that_was_changed_ends_verification_with_status_2_and_the_laye
     assert "Traceback" not in err
 
 
+def test_a_backend_that_gives_other_logits_is_named(said, packed, monkeypatch):
+    logits = PackedNetwork.logits
+
+    def one_differs(network, inputs, task=None, *, backend, **how):
+        return logits(network, inputs, task, backend=backend, **how) + (backend == "matrix")
+
+    monkeypatch.setattr(PackedNetwork, "logits", one_differs)
+    status, _, err = said("verify", packed)
+    assert status == 2
+    assert "expected backend 'matrix' to give the logits of 'numpy', got others" in err
+
+
 def test_verifying_a_network_names_the_backends_that_agree(said, packed):
     status, out, _ = said("verify", packed)
     assert status == 0

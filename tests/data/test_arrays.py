@@ -132,6 +132,20 @@ def test_csv_features_are_standardised_by_the_training_samples_unless_told_not_t
     torch.testing.assert_close(data.test.inputs[:, 0], (raw.test.inputs[:, 0] - seen.mean()) / seen.std(correction=0))
 
 
+@pytest.mark.parametrize("constant", [5.0, 0.1, 0.7])
+def test_a_column_that_is_constant_in_training_is_not_divided_by_what_was_rounded(tmp_path, constant):
+    """Its mean is not quite the number, and its deviation not quite 0."""
+    rows = "".join(f"{i % 2},{constant}\n" for i in range(60))
+    shown = load(table(tmp_path, "label,x\n" + rows)).test.inputs
+    assert torch.equal(shown, torch.zeros_like(shown))
+    _, test = stratified_split(np.array([0, 1] * 30), 0.2, 0)
+    lines = rows.splitlines()
+    lines[test[0]] = f"{test[0] % 2},{constant + 0.5}"
+    data = load(table(tmp_path, "label,x\n" + "\n".join(lines)))
+    assert torch.equal(data.train.inputs, torch.zeros_like(data.train.inputs))
+    assert data.test.inputs.max() == 0.5
+
+
 def test_csv_labels_are_text_or_numbers_of_any_column(tmp_path):
     text = "\ufeffkind,a\n" + '"big, red",1\nsmall,2\n\n' * 5
     assert load_csv(table(tmp_path, text), label="kind").class_names == ("big, red", "small")

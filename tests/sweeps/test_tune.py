@@ -26,7 +26,7 @@ from metaplastic.sweeps import (
 )
 from metaplastic.sweeps.tune import ranking
 
-pytest.importorskip("optuna", reason="comes with metaplastic[tune]")
+distributions = pytest.importorskip("optuna.distributions", reason="comes with metaplastic[tune]")
 HERE = Workers(jobs=1)
 
 
@@ -44,16 +44,13 @@ def test_held_out_samples_are_training_samples_and_none_is_in_both_parts():
 
 
 def test_no_scenario_that_settings_are_chosen_by_shows_a_test_sample(tiny):
-    test = {tuple(row.tolist()) for row in load("digits").test.inputs.flatten(1)}
     train = {tuple(row.tolist()) for row in load("digits").train.inputs.flatten(1)}
     for protocol in (Protocol.FIRST_TASK, Protocol.TWO_PHASE):
         config = tuning_config(replace(tiny, scenario=Split("digits", tasks=5)), protocol)
         scenario = build_scenario(config).stored()
         for view in [part.view for part in (*scenario.tasks, *scenario.tests)]:
             inputs, _ = view.batch(torch.arange(len(view)))
-            shown = {tuple(row.tolist()) for row in inputs.flatten(1)}
-            assert shown <= train
-            assert not shown & (test - train)
+            assert {tuple(row.tolist()) for row in inputs.flatten(1)} <= train
 
 
 def test_the_first_task_alone_is_the_first_task_of_the_whole(tiny):
@@ -132,17 +129,32 @@ def test_a_search_on_one_task_says_that_it_cannot_see_forgetting(search):
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "place", "drawn_from"),
     [
-        ("lr=float:0.001:0.1", Between(0.001, 0.1)),
-        ("epochs=int:1:5", Between(1, 5, whole=True)),
-        ("hidden=[32],[64,64]", Among(([32], [64, 64]))),
+        ("lr=float:0.001:0.1", Between(0.001, 0.1), distributions.FloatDistribution(0.001, 0.1)),
+        (
+            "lr=log:0.001:0.1",
+            Between(0.001, 0.1, log=True),
+            distributions.FloatDistribution(0.001, 0.1, log=True),
+        ),
+        ("epochs=int:1:5", Between(1, 5, whole=True), distributions.IntDistribution(1, 5)),
     ],
 )
-def test_what_is_searched_is_read_from_words(text, place):
+def test_numbers_that_are_searched_are_read_from_words(text, place, drawn_from):
     assert parse_search(text)[1] == place
-    drawn = place.distribution().to_internal_repr
-    assert drawn is not None
+    assert place.distribution() == drawn_from
+    assert place.value(3) == 3
+
+
+def test_whole_numbers_are_drawn_by_their_logarithm_where_that_is_asked_for():
+    assert Between(1, 1000, log=True, whole=True).distribution() == distributions.IntDistribution(1, 1000, log=True)
+
+
+def test_values_that_are_searched_are_read_from_words():
+    place = parse_search("hidden=[32],[64,64]")[1]
+    assert place == Among(([32], [64, 64]))
+    choices = place.distribution().choices
+    assert [place.value(choice) for choice in choices] == [[32], [64, 64]]
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def load_csv(
         test_fraction: Share held out for testing, class by class, in (0, 1).
         seed: Of that split.
         standardise: Whether each feature has the mean of the training samples subtracted and is divided by their
-            standard deviation (where that is not 0).
+            standard deviation (1 where they are all equal).
 
     Returns:
         The data set, inputs `[samples, features]` in float32; classes are the sorted labels.
@@ -269,10 +269,16 @@ def load_csv(
     names, labels = _classes(texts)
     train, test = stratified_split(labels, test_fraction, seed)
     if standardise:
-        mean, deviation = features[train].mean(0), features[train].std(0)
-        features = (features - mean) / np.where(deviation > 0, deviation, 1)
+        features = _standardised(features, features[train])
     parts = [Samples(_tensor(features[part]), torch.from_numpy(labels[part])) for part in (train, test)]
     return Dataset(path.stem, parts[0], parts[1], names)
+
+
+def _standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Standardise columns by some rows; one in which these are equal has that value as its mean, not rounded."""
+    constant = (train == train[0]).all(0)
+    mean, deviation = np.where(constant, train[0], train.mean(0)), np.where(constant, 1, train.std(0))
+    return (features - mean) / deviation
 
 
 def _read_table(path: Path, label: str) -> tuple[np.ndarray, list[str]]:

@@ -225,4 +225,6 @@ def _normalised(inputs: Float[Tensor, "samples features"], divisor: Divisor) -> 
     centred = inputs - inputs.mean(1, keepdim=True)
     variance = centred.square().mean(1, keepdim=True)
     by = variance if divisor is Divisor.VARIANCE else variance.sqrt()
-    return torch.where(by > 0, centred / by, 0.0)
+    # A mean of equal numbers is rounded, so that they are told by themselves and not by their variance.
+    equal = (inputs == inputs[:, :1]).all(1, keepdim=True)
+    return torch.where(equal | (by == 0), 0.0, centred / by)

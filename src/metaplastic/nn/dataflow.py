@@ -212,7 +212,6 @@ _SIGN_KEEPING = {
     "dropout",
     "dropout1d",
     "dropout2d",
-    "alphadropout",
     "maxpool2d",
     "max_pool2d",
     "avgpool2d",

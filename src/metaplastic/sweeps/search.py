@@ -43,7 +43,7 @@ class Between:
         """Give what Optuna draws from."""
         kinds = require("optuna.distributions", "tune")
         if self.whole:
-            return kinds.IntDistribution(int(self.low), int(self.high))
+            return kinds.IntDistribution(int(self.low), int(self.high), log=self.log)
         return kinds.FloatDistribution(self.low, self.high, log=self.log)
 
     def value(self, drawn: Any) -> Any:

@@ -1,10 +1,12 @@
 """ONNX files run by onnxruntime, against the packed network they were made of."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from metaplastic.packed import Input
 from metaplastic.packed.export import Format, MismatchError, export, verify
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'metaplastic[export]'")
@@ -102,6 +104,14 @@ def test_what_is_no_model_is_refused(task_network, tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"expected an ONNX model in .*net.onnx, got"):
         verify(task_network, path)
+
+
+def test_a_convolution_of_real_features_is_refused(conv_network, tmp_path):
+    first, *others = conv_network.layers
+    decision = replace(first.after, threshold=first.after.threshold.astype(np.float64))
+    real = replace(conv_network, input=Input.REAL, layers=(replace(first, after=decision), *others))
+    with pytest.raises(ValueError, match="for ONNX, got real ones in layer 0: runtimes convolve in float32 only"):
+        export(real, tmp_path / "net.onnx", Format.ONNX)
 
 
 def test_a_missing_file_is_named(task_network, tmp_path):

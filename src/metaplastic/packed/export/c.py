@@ -1,14 +1,14 @@
 """C99: one header with the tables of a network and what computes with them, for microcontrollers."""
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaplastic.files import write_text
 from metaplastic.packed.export.c_check import verify_c
 from metaplastic.packed.export.c_self_test import CHECKSUMS, self_test
 from metaplastic.packed.export.c_tables import Tables, layer_row, require_exportable
-from metaplastic.packed.export.golden import kept_if
+from metaplastic.packed.export.golden import write_verified
 from metaplastic.packed.layers import ConvLayer, Input, Readout, SampleMean, SampleReadout
 from metaplastic.packed.network import PackedNetwork
 
@@ -34,10 +34,10 @@ def write_c(network: PackedNetwork, path: Path, *, name: str = "bnn", verify: bo
 
     Raises:
         ValueError: When the network cannot be exported, or there is no C compiler to verify with.
-        MismatchError: When the header does not compute what the network does; it is removed.
+        MismatchError: When the header does not compute what the network does; nothing is written.
     """
-    write_text(path, c_source(network, file=path.name, name=name))
-    return kept_if(path, lambda: verify_c(network, path)) if verify else path
+    source = c_source(network, file=path.name, name=name)
+    return write_verified(path, source.encode(), functools.partial(verify_c, network) if verify else None)
 
 
 def c_source(network: PackedNetwork, *, file: str = "bnn.h", name: str = "bnn") -> str:

@@ -48,7 +48,7 @@ def export(
     Raises:
         ImportError: When a package that the format needs is not installed.
         ValueError: When the network cannot be exported so, or a task is given that makes no difference.
-        MismatchError: When the file does not compute what the network does; it is removed.
+        MismatchError: When the file does not compute what the network does; nothing is written.
     """
     if kind is Format.QONNX:
         return write_qonnx(network, path, task=task, verify=verify)

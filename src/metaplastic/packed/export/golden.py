@@ -1,10 +1,12 @@
 """What an export must compute on golden vectors, layer by layer, as the packed network does."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from metaplastic.files import replacing
 from metaplastic.packed.golden import golden_inputs
 from metaplastic.packed.layers import Input
 from metaplastic.packed.network import PackedNetwork
@@ -14,21 +16,25 @@ class MismatchError(ValueError):
     """An export computes something else than the network that it was made of."""
 
 
-def kept_if(path: Path, verify: Callable[[], None]) -> Path:
-    """Verify an export that was just written, and remove it where it does not pass.
+def write_verified(path: Path, data: bytes, verify: Callable[[Path], None] | None) -> Path:
+    """Write an export, once it has passed: what does not leaves what was there.
 
     Args:
-        path: The export.
-        verify: Fails where it computes something else, or where that cannot be found out.
+        path: The file.
+        data: What is to be in it.
+        verify: Given a file of that name, fails where it computes something else, or where that cannot be found out;
+            None takes the export as it is.
 
     Returns:
         The path.
     """
-    try:
-        verify()
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    if verify:
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder) / path.name
+            draft.write_bytes(data)
+            verify(draft)
+    with replacing(path) as file:
+        file.write(data)
     return path
 
 
@@ -120,6 +126,6 @@ def require_same(
         wrong = int((found != right).reshape(len(right), -1).any(1).sum()) if found.shape == right.shape else len(right)
         of_task = f" of task {task!r}" if task else ""
         raise MismatchError(
-            f"expected {path} to compute what the packed network does, got something else: {place} is the first to "
-            f"differ{of_task}, on {wrong} of {len(right)} golden vectors; export the network again"
+            f"expected {path.name} to compute what the packed network does, got something else: {place} is the first "
+            f"to differ{of_task}, on {wrong} of {len(right)} golden vectors; export the network again"
         )

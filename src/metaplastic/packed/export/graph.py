@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from metaplastic.files import replacing
 from metaplastic.packed.export.optional import require
 
 
@@ -125,18 +124,6 @@ class Graph:
 
     def _code(self, kind: type | str) -> int:
         return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-
-
-def write_model(model: Any, path: Path) -> None:
-    """Check a model and write it, whole or not at all.
-
-    Args:
-        model: The model.
-        path: The file.
-    """
-    data = model.SerializeToString()
-    with replacing(path) as file:
-        file.write(data)
 
 
 def read_model(path: Path) -> Any:

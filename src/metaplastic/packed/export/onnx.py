@@ -1,13 +1,14 @@
 """Plain ONNX: comparison and selection in the place of sign and normalisation; weights as numbers or as packed bits."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metaplastic.packed.export.bounds import bound
-from metaplastic.packed.export.golden import kept_if
-from metaplastic.packed.export.graph import Graph, as_json, write_model
+from metaplastic.packed.export.golden import write_verified
+from metaplastic.packed.export.graph import Graph, as_json
 from metaplastic.packed.export.onnx_check import verify_onnx
 from metaplastic.packed.export.onnx_decisions import Step, activations, as_signs, logits
 from metaplastic.packed.export.operations import (
@@ -43,10 +44,10 @@ def write_onnx(network: PackedNetwork, path: Path, *, packed: bool = False, veri
 
     Raises:
         ImportError: When onnx, or onnxruntime for verification, is not installed.
-        MismatchError: When the file does not compute what the network does; it is removed.
+        MismatchError: When the file does not compute what the network does; nothing is written.
     """
-    write_model(onnx_model(network, packed=packed), path)
-    return kept_if(path, lambda: verify_onnx(network, path)) if verify else path
+    data = onnx_model(network, packed=packed).SerializeToString()
+    return write_verified(path, data, functools.partial(verify_onnx, network) if verify else None)
 
 
 def onnx_model(network: PackedNetwork, *, packed: bool = False) -> Any:

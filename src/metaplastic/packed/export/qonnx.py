@@ -1,13 +1,14 @@
 """QONNX, which FINN and hls4ml read: signs as `BipolarQuant`, thresholds as subtractions. One task a file."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metaplastic.packed.decisions import Readout, Thresholds
-from metaplastic.packed.export.golden import expected_outputs, given_inputs, kept_if, require_same
-from metaplastic.packed.export.graph import Graph, read_model, write_model
+from metaplastic.packed.export.golden import expected_outputs, given_inputs, require_same, write_verified
+from metaplastic.packed.export.graph import Graph, read_model
 from metaplastic.packed.export.operations import (
     INPUT,
     LOGITS,
@@ -46,10 +47,10 @@ def write_qonnx(network: PackedNetwork, path: Path, *, task: int | str | None = 
     Raises:
         ImportError: When onnx or qonnx is not installed.
         ValueError: For real features and for layer norm, see `qonnx_model`.
-        MismatchError: When the file does not compute what the network does; it is removed.
+        MismatchError: When the file does not compute what the network does; nothing is written.
     """
-    write_model(qonnx_model(network, task=task), path)
-    return kept_if(path, lambda: verify_qonnx(network, path, task=task)) if verify else path
+    data = qonnx_model(network, task=task).SerializeToString()
+    return write_verified(path, data, functools.partial(verify_qonnx, network, task=task) if verify else None)
 
 
 def qonnx_model(network: PackedNetwork, *, task: int | str | None = None) -> Any:
