@@ -153,7 +153,8 @@ def test_bytes_are_taken_as_they_are_and_stay_so_after_saving(digits, tmp_path):
     x, y = digits
     classifier = small(epochs=1).fit(x, y)
     assert classifier.scaling_ is Scaling.BYTES
-    assert classifier.network_input(x) is not None
+    assert classifier.network_input(x).dtype == np.uint8
+    np.testing.assert_array_equal(classifier.network_input(x), x)
     loaded = PackedNetwork.load(classifier.pack().save(tmp_path / "digits.safetensors"))
     np.testing.assert_array_equal(loaded.predict(x), classifier.predict(x))
     np.testing.assert_array_equal(classifier.predict(x.astype(float)), classifier.predict(x))

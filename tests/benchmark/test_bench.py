@@ -27,7 +27,7 @@ def test_everything_is_measured_for_every_subject(found):
     for stages in found["seconds"].values():
         assert {"forward", "backward", "optimizer", "step"} <= set(stages)
         assert all(0 < spread["low"] <= spread["median"] <= spread["high"] for spread in stages.values())
-    assert all(size >= 0 for size in found["peak_bytes"].values())
+    assert found["peak_bytes"]["plain"] > 0
     assert {"published / fast", "tuned / fast"} <= set(found["step_ratios"])
     assert {"published / fast", "tuned / plain"} <= set(found["update_ratios"])
     assert json.loads(json.dumps(found)) == found
@@ -72,7 +72,7 @@ def test_curves_are_measured(monkeypatch):
     monkeypatch.setitem(CURVES, "tasks", ("evaluation", (1, 2)))
     curves = bench_curves(TINY, lambda _: None)["curves"]
     assert list(curves) == ["batch_size", "tasks"]
-    assert all(min(curve["seconds"]) > 0 and min(curve["bytes"]) >= 0 for curve in curves.values())
+    assert all(min(curve["seconds"]) > 0 and max(curve["bytes"]) > 0 for curve in curves.values())
 
 
 def test_exponents_are_those_of_the_upper_half():

@@ -36,6 +36,19 @@ def network(norm="recalibrated", sizes=(6, 7, 5, 3), **options):
     return BinaryMLP(list(sizes), norm, generator=torch.Generator().manual_seed(2), **options)
 
 
+@pytest.mark.parametrize("steps", [0, 1, None])
+def test_the_mode_of_every_module_is_left_as_it_was_found(steps):
+    """Also when the loop is left in the middle."""
+    net = network().eval()
+    net.layers[0].train()
+    modes = [module.training for module in net.modules()]
+    events = learn(net, permuted(dataset(), 2), adam(net), schedule=Schedule(epochs=1, batch_size=4))
+    for _ in itertools.islice(events, steps):
+        pass
+    events.close()
+    assert [module.training for module in net.modules()] == modes
+
+
 def adam(net):
     return MetaplasticAdam(param_groups(net, 1.3), lr=0.01)
 

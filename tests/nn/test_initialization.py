@@ -37,6 +37,7 @@ def test_xavier_equals_torch(shape):
     expected = torch.nn.init.xavier_normal_(torch.empty(shape), generator=torch.Generator().manual_seed(3))
     found = draw(Initialization(Distribution.XAVIER, width=123.0), shape, seed=3)
     assert found.std().item() == pytest.approx(expected.std().item(), rel=0.03)
+    assert found.abs().max() > 3 * found.std()  # a bounded distribution has no such tails
     receptive = math.prod(shape[2:])
     assert found.std().item() == pytest.approx(math.sqrt(2 / (sum(shape[:2]) * receptive)), rel=0.02)
 

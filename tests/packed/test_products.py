@@ -1,6 +1,6 @@
 """Every backend gives the same integers."""
 
-import sys
+import types
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metaplastic.packed import popcount
 from metaplastic.packed.bits import pack_bits
-from metaplastic.packed.products import Backend, backend_of, kernel, product, require_kernel
+from metaplastic.packed.products import Backend, MatrixProduct, backend_of, kernel, product, require_kernel
 
 BACKENDS = ["numpy", "matrix", "best", *(["kernel"] if kernel() else [])]
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(1, 90), st.integers(0, 2**32))
@@ -86,13 +86,22 @@ def test_bits_are_counted_without_numpy_2(monkeypatch):
 
 
 def test_few_rows_are_counted_and_many_multiplied(monkeypatch):
+    """Few bytes too, where torch would have to be imported for them."""
     monkeypatch.setattr("metaplastic.packed.products.kernel", lambda: None)
     assert (backend_of(1), backend_of(1000)) == (Backend.NUMPY, Backend.MATRIX)
+    row, rows, used = np.zeros((1, 9)), np.zeros((1000, 9)), []
+    begin = MatrixProduct.__init__
+    monkeypatch.setattr(MatrixProduct, "__init__", lambda *of: used.append("matrices") or begin(*of))
+
     multiply = product(pack_bits(np.ones((3, 9), bool)), 9)
-    for _ in multiply.signs(np.zeros((1, 9), bool)), multiply.bytes(np.zeros((1, 9), np.uint8)):
-        pass
-    assert sys.modules["torch"]
-    np.testing.assert_array_equal(multiply.signs(np.zeros((1000, 9), bool)), np.full((1000, 3), -9))
+    with monkeypatch.context() as without_torch:
+        without_torch.setattr("metaplastic.packed.products.sys", types.SimpleNamespace(modules={}))
+        np.testing.assert_array_equal(multiply.signs(row.astype(bool)), np.full((1, 3), -9))
+        np.testing.assert_array_equal(multiply.bytes(row.astype(np.uint8)), np.zeros((1, 3)))
+        assert not used
+    np.testing.assert_array_equal(multiply.bytes(row.astype(np.uint8)), np.zeros((1, 3)))
+    np.testing.assert_array_equal(multiply.signs(rows.astype(bool)), np.full((1000, 3), -9))
+    assert used == ["matrices"]
 
 
 def test_without_a_kernel_its_backend_says_what_to_do(monkeypatch):

@@ -76,6 +76,13 @@ def test_what_is_not_a_permutation_is_refused(make, order, found):
         permuted(make(), permutations=[list(range(12)), order])
 
 
+def test_another_number_of_tasks_than_of_permutations_is_refused(make):
+    order = list(range(12))
+    assert len(permuted(make(), 2, permutations=[order, order]).tasks) == 2
+    with pytest.raises(ValueError, match="expected one permutation per task, got 2 for 5 tasks; give only one"):
+        permuted(make(), 5, permutations=[order, order])
+
+
 def test_tasks_share_the_samples_in_memory(make):
     data = make()
     scenario = permuted(data, tasks=4)

@@ -40,7 +40,7 @@ def test_a_view_equals_a_loop_over_samples(rows, permutation, members, labels, s
     assert len(view) == (7 if members is None else 5)
     inputs, shown = view.batch(torch.tensor(rows, dtype=torch.int64))
     assert (inputs.dtype, shown.dtype) == (torch.float32, torch.int64)
-    assert inputs.shape == (len(rows), 6) if permutation is not None else (len(rows), 2, 3)
+    assert inputs.shape == ((len(rows), 6) if permutation is not None else (len(rows), 2, 3))
     for position, row in enumerate(rows):
         stored = row if members is None else members[row]
         pixels = data.inputs[stored].flatten().tolist()

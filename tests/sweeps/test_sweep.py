@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from metaplastic.cli import main
 from metaplastic.experiments import Interrupted, Record, resume, run
-from metaplastic.sweeps import Axis, State, Store, Sweep, Workers, parse_axis, run_sweep, worker
+from metaplastic.sweeps import Axis, Backend, State, Store, Sweep, Workers, parse_axis, run_sweep, worker
 from metaplastic.sweeps import sweep as engine
 
 HERE = Workers(jobs=1)
@@ -267,6 +268,32 @@ def test_slurm_that_is_not_there_is_an_error(sweep, tmp_path, monkeypatch):
     pytest.importorskip("submitit", reason="comes with metaplastic[slurm]")
     with pytest.raises(FileNotFoundError, match=r"expected Slurm's sbatch on this machine, got none"):
         run_sweep(sweep, tmp_path / "s", Workers("slurm"), progress=False)
+
+
+def test_slurm_is_told_what_the_command_line_says(monkeypatch, tmp_path):
+    submitit = pytest.importorskip("submitit", reason="comes with metaplastic[slurm]")
+    from metaplastic.sweeps import slurm_backend
+
+    words = ["--over", "epochs=1,2", "--backend", "slurm", "--jobs", "3", "--slurm", "partition=cpu", "time=60"]
+    asked = []
+    monkeypatch.setattr("metaplastic.sweeps.run_sweep", lambda *_, **how: asked.append(how["workers"]) or sys.exit())
+    with pytest.raises(SystemExit):
+        main(["sweep", "permuted-digits", *words, "--quiet", "--out", str(tmp_path / "s")])
+    assert asked == [Workers(Backend.SLURM, 3, {"partition": "cpu", "time": 60})]
+    told = []
+    monkeypatch.setattr(submitit.AutoExecutor, "update_parameters", lambda _, **named: told.append(named))
+    slurm_backend.SlurmJobs(tmp_path / "jobs", 3, 2, asked[0].slurm, "local")
+    expected = {"cpus_per_task": 2, "slurm_array_parallelism": 3, "slurm_partition": "cpu", "slurm_time": 60}
+    assert told == [expected]
+
+
+def test_as_many_runs_go_on_at_once_as_their_threads_leave_cores_for(tiny, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    runs = Sweep(replace(tiny, running=replace(tiny.running, threads=3)), (Axis("epochs", (1, 2)),), (0, 1)).runs
+    assert len(runs) == 4
+    assert [Workers(jobs=jobs).at_once(runs) for jobs in (0, 1, 3, 9)] == [2, 1, 3, 4]
+    assert Workers(Backend.SLURM).at_once(runs) == 4
+    assert Workers(jobs=0).at_once(runs[:1]) == 1
 
 
 @pytest.mark.slow
