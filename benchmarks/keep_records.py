@@ -8,8 +8,8 @@ so that they still add up to the run's. What a test after a task counted is in t
 for a task's end stays where it says something of synapses, and the last one for what it says of memory. Numbers in both
 files, and of probes, are rounded to six digits, and where the summary has a value it says no reason why there is none.
 What is said of synapses is left out, `--synapses` keeps it, and `--histograms` their histograms in the first seed too.
-`--no-metrics` leaves out the whole file, for runs by which a setting was chosen. Runs that have no summary are not
-complete, and are left out.
+`--no-metrics` leaves out the whole file, for runs by which a setting was chosen, or where room is short. Runs that have
+no summary are not complete, and are left out.
 """
 
 import argparse

@@ -129,6 +129,35 @@ def test_what_is_left_of_mnist_at_the_papers_size():
     )
 
 
+def test_one_network_beside_one_for_each_data_set_at_the_papers_size():
+    """Which is better in every seed, by how much, and what is left of that without what it takes."""
+
+    def by_task(panel):
+        return list(zip(*finals(f"fig4cd-paper/{panel}"), strict=True))
+
+    def apart(one, other):
+        return [first - second for first, second in zip(one, other, strict=True)]
+
+    alone = [*by_task("mnist-alone"), *by_task("usps-alone")]
+    said, plain, told = [], [], []
+    for panel in "cd":
+        both = by_task(panel)
+        gains = [apart(*pair) for pair in zip(both, alone, strict=True)]
+        assert min(min(gain) for gain in gains) > 0
+        assert all(
+            paired_permutation_test(*pair).p_value == pytest.approx(0.0625) for pair in zip(both, alone, strict=True)
+        )
+        said.append(" and ".join(f"{statistics.mean(gain):.1f}" for gain in gains))
+        left = apart(both[0], by_task(f"{panel}-plain")[0])
+        assert min(left) > 0
+        assert 0.5 < statistics.mean(apart(by_task(f"{panel}-plain")[1], both[1])) < 1.5
+        plain.append(f"{statistics.mean(left):.1f}")
+        told.append(f"{statistics.mean(apart(both[0], by_task(f'{panel}-told')[0])):.1f}")
+    assert f"c by {said[0]} points, d by {said[1]}." in LEDGER
+    assert f"ends {plain[0]} points lower in c and {plain[1]} in d, in every seed, and USPS a point higher" in LEDGER
+    assert f"MNIST ends {told[0]} points lower in c and {told[1]} in d." in LEDGER
+
+
 def test_what_all_studies_differ_in_is_what_their_help_says():
     assert DEVIATIONS in LEDGER
 
