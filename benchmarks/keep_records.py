@@ -2,14 +2,14 @@
 
     python benchmarks/keep_records.py runs/fig2 results/fig2 --histograms
 
-Configuration, environment, accuracy matrix and summary are kept whole, their JSON with a line per section and without
-spaces. Of `metrics.jsonl` the epochs that were tested after stay; the seconds of the others are added to the next one,
-so that they still add up to the run's. What a test after a task counted is in the matrix, and not there again: a line
-for a task's end stays where it says something of synapses, and the last one for what it says of memory. Numbers in both
-files, and of probes, are rounded to six digits, and where the summary has a value it says no reason why there is none.
-What is said of synapses is left out, `--synapses` keeps it, and `--histograms` their histograms in the first seed too.
-`--no-metrics` leaves out the whole file, for runs by which a setting was chosen, or where room is short. Runs that have
-no summary are not complete, and are left out.
+Configuration, environment, accuracy matrix, summary and what probes found are kept, their JSON with a line per section
+and without spaces. Of `metrics.jsonl` the epochs that were tested after stay; the seconds of the others are added to
+the next one, so that they still add up to the run's. What a test after a task counted is in the matrix, and not there
+again: a line for a task's end stays where it says something of synapses, and the last one for what it says of memory.
+Numbers in metrics, summary and probes are rounded to six digits, and where the summary has a value it says no reason
+why there is none. What is said of synapses is left out, `--synapses` keeps it, and `--histograms` their histograms in
+the first seed too. `--ends` keeps the last epoch of each task only, where room is short; `--no-metrics` leaves out the
+whole file, for runs by which a setting was chosen. Runs that have no summary are not complete, and are left out.
 """
 
 import argparse
@@ -24,13 +24,14 @@ WHOLE = (*SECTIONED, "accuracy.csv", "fresh_statistics.json")
 FIRST, STUDY = "seed0", "study.json"
 
 
-def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool) -> list[dict[str, Any]]:
+def thinned(lines: list[dict[str, Any]], synapses: bool, histograms: bool, ends: bool = False) -> list[dict[str, Any]]:
     kept, seconds = [], 0.0
+    last = {line["task"]: line["epoch"] for line in lines if line["event"] == "epoch" and line.get("correct")}
     for line in [line for line in lines if line["event"] == "task"][:-1]:
         line.pop("memory", None)
     for line in lines:
         seconds += line.pop("seconds", 0.0)
-        if line["event"] == "epoch" and not line.get("correct"):
+        if line["event"] == "epoch" and (not line.get("correct") or (ends and line["epoch"] < last[line["task"]])):
             continue
         if line["event"] == "task":
             line.pop("correct", None)
@@ -74,7 +75,7 @@ def by_section(found: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bool) -> None:
+def keep(run: Path, kept: Path, options: argparse.Namespace) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in WHOLE:
         if (run / name).exists():
@@ -83,11 +84,12 @@ def keep(run: Path, kept: Path, *, metrics: bool, synapses: bool, histograms: bo
         if (kept / name).exists():
             found = json.loads((kept / name).read_text())
             (kept / name).write_text(by_section(SHORTENED.get(name, dict)(found)))
-    if not metrics:
+    if options.no_metrics:
         (kept / "metrics.jsonl").unlink(missing_ok=True)
         return
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    lines = thinned(lines, synapses or histograms, histograms and run.name.endswith(FIRST))
+    histograms = options.histograms and run.name.endswith(FIRST)
+    lines = thinned(lines, options.synapses or options.histograms, histograms, options.ends)
     texts = [json.dumps(rounded(line), separators=(",", ":")) + "\n" for line in lines]
     (kept / "metrics.jsonl").write_text("".join(texts))
 
@@ -99,13 +101,14 @@ def main() -> None:
     detail = parser.add_mutually_exclusive_group()
     detail.add_argument("--synapses", action="store_true", help="keep what is said of synapses, without histograms")
     detail.add_argument("--histograms", action="store_true", help="keep it, with histograms of the first seed")
+    detail.add_argument("--ends", action="store_true", help="keep the last epoch of each task only")
     detail.add_argument("--no-metrics", action="store_true", help="leave out metrics.jsonl")
     options = parser.parse_args()
     for config in sorted(options.runs.rglob("config.json")):
         run = config.parent
         if (run / "summary.json").exists():
             kept = options.kept / run.relative_to(options.runs)
-            keep(run, kept, metrics=not options.no_metrics, synapses=options.synapses, histograms=options.histograms)
+            keep(run, kept, options)
         else:
             print("not complete:", run)
     if (options.runs / STUDY).exists():

@@ -1,13 +1,15 @@
 """What is kept of a run's metrics with the code."""
 
+import argparse
 import copy
+import json
 import runpy
 from pathlib import Path
 
 import pytest
 
 KEEP_RECORDS = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "keep_records.py"))
-thinned, summed_up = KEEP_RECORDS["thinned"], KEEP_RECORDS["summed_up"]
+thinned, summed_up, keep = (KEEP_RECORDS[name] for name in ("thinned", "summed_up", "keep"))
 
 LAYERS = {"layers.0.weight": {"flip_rate": 0.1, "histogram": {"edges": [0, 1], "counts": [5]}}}
 LINES = [
@@ -52,6 +54,30 @@ def test_seconds_of_a_last_line_that_is_left_out_are_not_lost():
     kept = thinned(copy.deepcopy(lines), False, False)
     assert [line["event"] for line in kept] == ["begin", "epoch", "epoch"]
     assert spent(kept) == pytest.approx(spent(lines))
+
+
+def test_the_last_epochs_alone_hold_the_seconds_of_all():
+    lines = [line | {"epoch": 7} if line.get("epoch") == 1 else line for line in copy.deepcopy(LINES)]
+    lines.insert(2, {"event": "epoch", "task": 0, "epoch": 3, "correct": [5, 1], "seconds": 4.0})
+    kept = thinned(copy.deepcopy(lines), False, False, ends=True)
+    assert [(line["task"], line["epoch"]) for line in kept if line["event"] == "epoch"] == [(0, 7), (1, 7)]
+    assert spent(kept) == pytest.approx(spent(lines))
+
+
+@pytest.mark.parametrize("no_metrics", [False, True])
+def test_what_probes_found_is_rounded_and_what_is_not_there_is_left_out(tmp_path, no_metrics):
+    run = tmp_path / "run"
+    run.mkdir()
+    found = {"config": {"lr": 0.0050000001}, "environment": {}, "summary": {}, "divergence": {"layer": [1 / 3, None]}}
+    for name, plain in found.items():
+        (run / f"{name}.json").write_text(json.dumps(plain))
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES))
+    options = argparse.Namespace(no_metrics=no_metrics, synapses=False, histograms=False, ends=False)
+    keep(run, tmp_path / "kept", options)
+    kept = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert kept == {f"{name}.json" for name in found} | (set() if no_metrics else {"metrics.jsonl"})
+    assert json.loads((tmp_path / "kept" / "divergence.json").read_text()) == {"layer": [0.333333, None]}
+    assert json.loads((tmp_path / "kept" / "config.json").read_text()) == found["config"]
 
 
 def test_a_summary_keeps_values_and_the_reasons_where_there_are_none():

@@ -146,6 +146,12 @@ def test_a_column_that_is_constant_in_training_is_not_divided_by_what_was_rounde
     assert data.test.inputs.max() == 0.5
 
 
+def test_a_column_whose_deviation_is_too_small_for_a_number_is_left_at_its_size(tmp_path):
+    rows = "".join(f"{i % 2},{1e-170 * (i % 3)}\n" for i in range(60))
+    data = load(table(tmp_path, "label,x\n" + rows))
+    assert torch.equal(data.train.inputs, torch.zeros_like(data.train.inputs))  # in float32
+
+
 def test_csv_labels_are_text_or_numbers_of_any_column(tmp_path):
     text = "\ufeffkind,a\n" + '"big, red",1\nsmall,2\n\n' * 5
     assert load_csv(table(tmp_path, text), label="kind").class_names == ("big, red", "small")

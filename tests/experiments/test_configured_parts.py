@@ -1,4 +1,4 @@
-"""Every field of a configuration reaches the part that it is about."""
+"""What a configuration says of learners, optimizers, time, scenarios and networks is what is built."""
 
 from dataclasses import fields, replace
 
@@ -43,7 +43,7 @@ def holds(consolidated, network, weights):
 
 @pytest.mark.parametrize("weights", Weights)
 @pytest.mark.parametrize("method", [Method.EWC, Method.ONLINE_EWC, Method.RANDOM_CONSOLIDATION])
-def test_methods_with_a_fisher_information(method, weights):
+def test_methods_with_a_fisher_information_get_their_penalty(method, weights):
     online = method is Method.ONLINE_EWC
     penalty = Penalty(3.0, weights, FisherKind.SAMPLED, fisher_samples=70, online_decay=0.5 if online else 1.0)
     network, learner = configured(replace(TOLD, method=method, penalty=penalty))
@@ -55,7 +55,7 @@ def test_methods_with_a_fisher_information(method, weights):
 
 
 @pytest.mark.parametrize(("weights", "path"), [(Weights.HIDDEN, Weights.BINARY), (Weights.BINARY, Weights.HIDDEN)])
-def test_synaptic_intelligence(weights, path):
+def test_synaptic_intelligence_gets_its_penalty(weights, path):
     penalty = Penalty(2.0, weights, path=path, damping=0.7, signed=True)
     network, learner = configured(replace(TOLD, method=Method.SYNAPTIC_INTELLIGENCE, penalty=penalty))
     assert isinstance(learner, SynapticIntelligence)
@@ -76,7 +76,7 @@ EPS = {"eps": 1e-3, "eps_placement": EpsPlacement.AFTER_CORRECTION}
         (Rule.BEAKERS, BeakerAdam, {"beakers": BEAKERS}, EPS | {"beakers": BEAKERS}),
     ],
 )
-def test_optimizers(rule, kind, fields_of_rule, own):
+def test_an_optimizer_gets_its_options(rule, kind, fields_of_rule, own):
     options = Optimizer(
         rule,
         lr=0.2,
@@ -95,7 +95,7 @@ def test_optimizers(rule, kind, fields_of_rule, own):
         assert {name: group[name] for name in asked} == asked
 
 
-def test_the_schedule():
+def test_the_schedule_gets_what_is_said_of_time():
     config = replace(
         TOLD,
         epochs=3,
@@ -115,7 +115,7 @@ def shown(scenario, task):
     return view.batch(torch.arange(len(view)))[0]
 
 
-def test_permutations():
+def test_permutations_are_drawn_as_the_configuration_says():
     scenario = Permuted("digits", tasks=2, permute_first=False, permutation_seed=9, boundaries=True, task_at_test=True)
     built = build_scenario(replace(TOLD, scenario=scenario))
     theirs = permuted(load("digits"), 2, seed=9, permute_first=False)
@@ -128,7 +128,7 @@ def test_permutations():
 
 
 @pytest.mark.parametrize("increment", Increment)
-def test_splits(increment):
+def test_a_split_has_its_increment_and_its_classes(increment):
     norm = NormPolicy(statistics=Statistics.RECALIBRATED)
     built = build_scenario(Config(scenario=Split("digits", tasks=5, increment=increment, boundaries=True), norm=norm))
     assert built.kind == f"{increment.value}-incremental"
@@ -138,14 +138,14 @@ def test_splits(increment):
     ]
 
 
-def test_classes_that_are_learned_together():
+def test_classes_are_grouped_as_the_configuration_says():
     scenario = Split("digits", tasks=2, grouping=Grouping.VEHICLES_ANIMALS)
     with pytest.raises(ValueError, match=r"expected .*CIFAR-10"):
         build_scenario(Config(scenario=scenario))
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_heads_of_a_sequence(shared):
+def test_a_sequence_has_one_head_or_several(shared):
     scenario = Sequence(("digits", "digits"), shared_head=shared, boundaries=True, task_at_test=True)
     built = build_scenario(Config(scenario=scenario))
     assert built.classes == (10 if shared else 20)
@@ -153,7 +153,7 @@ def test_heads_of_a_sequence(shared):
 
 
 @pytest.mark.parametrize("augment", Augmentation)
-def test_the_augmentation_of_a_stream(augment):
+def test_images_of_a_stream_are_moved_as_the_configuration_says(augment):
     views = [task.view for task in build_scenario(Config(scenario=Stream("digits", parts=2, augment=augment))).tasks]
     assert len(views) == 2
     if augment is Augmentation.NONE:
@@ -163,12 +163,10 @@ def test_the_augmentation_of_a_stream(augment):
 
 
 @pytest.mark.parametrize("family", Family)
-def test_how_weights_are_drawn(family):
+def test_weights_are_drawn_as_the_configuration_says(family):
     """Each hidden weight within half of the width, and not within half of the usual one."""
-    data = "cifar-10-part" if family is Family.BINARY_CIFAR else "digits"
-    if family is Family.BINARY_CIFAR:
-        pytest.importorskip("metaplastic.data")
-    config = Config(scenario=Stream(data, parts=1), network=Network(family, hidden=(8,), channels=(3,), init_width=0.5))
+    images = Sequence(("digits",), image_side=32)
+    config = Config(scenario=images, network=Network(family, hidden=(8,), channels=(3,), init_width=0.5))
     network = network_of(config)
     weights = [weight for weight in network.parameters() if weight.dim() > 1]
     assert weights
@@ -178,7 +176,7 @@ def test_how_weights_are_drawn(family):
 
 
 @pytest.mark.parametrize("family", [Family.BINARY_MLP, Family.BINARY_CONV])
-def test_dropout(family):
+def test_hidden_units_are_dropped_as_often_as_the_configuration_says(family):
     network = network_of(
         Config(scenario=Stream("digits", parts=1), network=Network(family, (8,), channels=(3,), dropout=0.3))
     )
@@ -186,7 +184,7 @@ def test_dropout(family):
 
 
 @pytest.mark.parametrize("family", [Family.REAL_MLP, Family.REAL_CONV])
-def test_activations(family):
+def test_real_networks_have_their_activation(family):
     network = Network(family, (8,), channels=(3,), activation=Activation.TANH)
     names = [
         type(module) for module in network_of(Config(scenario=Stream("digits", parts=1), network=network)).modules()
@@ -196,7 +194,7 @@ def test_activations(family):
 
 
 @pytest.mark.parametrize("family", [family for family in Family if family is not Family.BINARY_CIFAR])
-def test_the_policy_of_normalisations(family):
+def test_every_normalisation_has_the_policy(family):
     policy = NormPolicy(statistics=Statistics.RUNNING, gain_init=GainInit.UNIFORM, momentum=0.3, eps=1e-3)
     config = Config(scenario=Stream("digits", parts=1), network=Network(family, (8,), channels=(3,)), norm=policy)
     layers = list(normalizations(network_of(config)))

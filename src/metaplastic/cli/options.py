@@ -37,7 +37,7 @@ Binary neural networks that keep what they learned.
   summary FILE                 parameters, bytes and operations of a packed network
   verify FILE [EXPORTED]       check a packed network, or what was exported from it
 
-`metaplastic COMMAND --help` says more, for run, sweep and tune behind a name: `metaplastic run PRESET --help`."""
+`metaplastic COMMAND --help` says more; run, sweep and tune want a preset first: `metaplastic run PRESET --help`."""
 
 Options = TypeVar("Options")
 

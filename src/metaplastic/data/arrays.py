@@ -277,8 +277,8 @@ def load_csv(
 def _standardised(features: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Standardise columns by some rows; one in which these are equal has that value as its mean, not rounded."""
     constant = (train == train[0]).all(0)
-    mean, deviation = np.where(constant, train[0], train.mean(0)), np.where(constant, 1, train.std(0))
-    return (features - mean) / deviation
+    mean, deviation = np.where(constant, train[0], train.mean(0)), train.std(0)
+    return (features - mean) / np.where(constant | (deviation == 0), 1, deviation)
 
 
 def _read_table(path: Path, label: str) -> tuple[np.ndarray, list[str]]:

@@ -196,7 +196,7 @@ def normalised_samples(dataset: Dataset, divisor: Divisor | str = Divisor.DEVIAT
     .. math:: x' = (x - \bar x) / s \quad \text{or} \quad (x - \bar x) / s^2
 
     :math:`\bar x` is the mean and :math:`s^2` the variance over the features of one sample, divided by their number. A
-    sample whose features are all equal becomes 0.
+    sample whose features are all equal becomes 0, one with NaN is NaN.
 
     Args:
         dataset: Inputs of any shape, flattened.

@@ -52,8 +52,8 @@ class Acceleration:
 
     Args:
         engine: The engine.
-        update: How the optimizer moves parameters: `fused` in one compiled pass, `blocks`, as any other
-            `optimizer` does it by itself, or `none` where there are none to move.
+        update: How parameters are moved: `fused`, in one compiled pass; `blocks`, the same without a compiler;
+            `optimizer`, by an optimizer that is neither of the two; `none`, where there are none to move.
         integer_layers: Layers whose products are made in integers, by a GPU in bfloat16 as exactly.
         layers: Layers with hidden weights.
         bytes: Whether the network is given the bytes of images as they are stored.

@@ -180,21 +180,6 @@ def test_what_would_need_floating_point_is_refused_with_what_to_do(affine_networ
     assert not (tmp_path / "net.h").exists()
 
 
-def test_an_export_that_does_not_pass_leaves_what_was_there(task_network, tmp_path, monkeypatch):
-    def differs(network, path):
-        assert path.name == "net.h"
-        raise MismatchError("another layer")
-
-    monkeypatch.setattr("metaplastic.packed.export.c.verify_c", differs)
-    with pytest.raises(MismatchError, match="another layer"):
-        export(task_network, tmp_path / "net.h", Format.C)
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "net.h").write_text("an earlier one")
-    with pytest.raises(MismatchError, match="another layer"):
-        export(task_network, tmp_path / "net.h", Format.C)
-    assert [path.read_text() for path in tmp_path.iterdir()] == ["an earlier one"]
-
-
 def test_squares_that_do_not_fit_into_64_bits_are_refused():
     wide = DenseLayer(np.zeros((4000, 500), np.uint8), 4000, SampleReadout(1.0, 1e-5))
     with pytest.raises(ValueError, match=r"less than 2\^63 behind layer 0, got up to 4000 x 1020000\^2 times 4000"):

@@ -34,7 +34,7 @@ def write_c(network: PackedNetwork, path: Path, *, name: str = "bnn", verify: bo
 
     Raises:
         ValueError: When the network cannot be exported, or there is no C compiler to verify with.
-        MismatchError: When the header does not compute what the network does; nothing is written.
+        MismatchError: When the header does not compute what the network does; what was there before is put back.
     """
     source = c_source(network, file=path.name, name=name)
     return write_verified(path, source.encode(), functools.partial(verify_c, network) if verify else None)

@@ -48,7 +48,7 @@ def export(
     Raises:
         ImportError: When a package that the format needs is not installed.
         ValueError: When the network cannot be exported so, or a task is given that makes no difference.
-        MismatchError: When the file does not compute what the network does; nothing is written.
+        MismatchError: When the file does not compute what the network does; what was there before is put back.
     """
     if kind is Format.QONNX:
         return write_qonnx(network, path, task=task, verify=verify)

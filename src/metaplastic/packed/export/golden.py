@@ -1,6 +1,5 @@
 """What an export must compute on golden vectors, layer by layer, as the packed network does."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,25 +16,34 @@ class MismatchError(ValueError):
 
 
 def write_verified(path: Path, data: bytes, verify: Callable[[Path], None] | None) -> Path:
-    """Write an export, once it has passed: what does not leaves what was there.
+    """Write an export and verify it; where it does not pass, what was there before is put back.
 
     Args:
         path: The file.
         data: What is to be in it.
-        verify: Given a file of that name, fails where it computes something else, or where that cannot be found out;
-            None takes the export as it is.
+        verify: Given the file, fails where it computes something else, or where that cannot be found out; None takes
+            the export as it is.
 
     Returns:
         The path.
     """
-    if verify:
-        with tempfile.TemporaryDirectory() as folder:
-            draft = Path(folder) / path.name
-            draft.write_bytes(data)
-            verify(draft)
+    earlier = path.read_bytes() if path.is_file() else None
+    _write(path, data)
+    try:
+        if verify:
+            verify(path)
+    except BaseException:
+        if earlier is None:
+            path.unlink(missing_ok=True)
+        else:
+            _write(path, earlier)
+        raise
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
     with replacing(path) as file:
         file.write(data)
-    return path
 
 
 def given_inputs(network: PackedNetwork, count: int | None = None) -> np.ndarray:
@@ -126,6 +134,6 @@ def require_same(
         wrong = int((found != right).reshape(len(right), -1).any(1).sum()) if found.shape == right.shape else len(right)
         of_task = f" of task {task!r}" if task else ""
         raise MismatchError(
-            f"expected {path.name} to compute what the packed network does, got something else: {place} is the first "
-            f"to differ{of_task}, on {wrong} of {len(right)} golden vectors; export the network again"
+            f"expected {path} to compute what the packed network does, got something else: {place} is the first to "
+            f"differ{of_task}, on {wrong} of {len(right)} golden vectors; export the network again"
         )

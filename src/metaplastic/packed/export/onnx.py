@@ -44,7 +44,7 @@ def write_onnx(network: PackedNetwork, path: Path, *, packed: bool = False, veri
 
     Raises:
         ImportError: When onnx, or onnxruntime for verification, is not installed.
-        MismatchError: When the file does not compute what the network does; nothing is written.
+        MismatchError: When the file does not compute what the network does; what was there before is put back.
     """
     data = onnx_model(network, packed=packed).SerializeToString()
     return write_verified(path, data, functools.partial(verify_onnx, network) if verify else None)

@@ -47,7 +47,7 @@ def write_qonnx(network: PackedNetwork, path: Path, *, task: int | str | None = 
     Raises:
         ImportError: When onnx or qonnx is not installed.
         ValueError: For real features and for layer norm, see `qonnx_model`.
-        MismatchError: When the file does not compute what the network does; nothing is written.
+        MismatchError: When the file does not compute what the network does; what was there before is put back.
     """
     data = qonnx_model(network, task=task).SerializeToString()
     return write_verified(path, data, functools.partial(verify_qonnx, network, task=task) if verify else None)
