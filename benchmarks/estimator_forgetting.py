@@ -25,6 +25,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 
 import metaplastic as mp
+from metaplastic.data import held_out
 from metaplastic.files import write_text
 from metaplastic.scenarios import class_groups
 
@@ -47,14 +48,16 @@ class Part:
     labels: np.ndarray
 
 
-def tasks_of(data: str, scenario: str, tasks: int, seed: int, limit: int | None) -> list[tuple[Part, Part]]:
-    """Training and test samples of each task; a split has two classes a task, whatever `tasks` says."""
+def tasks_of(data: str, scenario: str, seed: int, options: argparse.Namespace) -> list[tuple[Part, Part]]:
+    """Training and test samples of each task; a split has two classes a task, whatever `--tasks` says."""
     dataset = mp.load(data)
+    if options.held_out:
+        dataset = held_out(dataset, options.held_out, seed)
     if scenario == "permuted":
-        made = mp.permuted(dataset, tasks, seed=seed)
+        made = mp.permuted(dataset, options.tasks, seed=seed)
     else:
         made = mp.split(dataset, class_groups(dataset, dataset.classes // 2))
-    made = made.stored()
+    made, limit = made.stored(), options.limit
     return [
         (part(task.view, limit and (limit if scenario == "permuted" else limit // len(made.tasks))), part(test.view))
         for task, test in zip(made.tasks, made.tests, strict=True)
@@ -76,7 +79,7 @@ def calls(samples: Part, passes: int, size: int, source: np.random.Generator) ->
 
 def trained(method: str, data: str, scenario: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Learn the tasks in order; the accuracy on all of them after each."""
-    tasks = tasks_of(data, scenario, options.tasks, seed, options.limit)
+    tasks = tasks_of(data, scenario, seed, options)
     classes = np.unique(np.concatenate([train.labels for train, _ in tasks]))
     classifier, source = METHODS[method](seed, options.set), np.random.default_rng(seed)
     divisor = None if method in OURS else (16 if data == "digits" else 255)
@@ -90,7 +93,7 @@ def trained(method: str, data: str, scenario: str, seed: int, options: argparse.
             classifier.partial_fit(shown(train.inputs[rows]), train.labels[rows], classes=classes)
         matrix.append([float(classifier.score(shown(test.inputs), test.labels)) for _, test in tasks])
     fields = {"method": method, "data": data, "scenario": scenario, "seed": seed, "tasks": len(tasks)}
-    asked = {name: getattr(options, name) for name in ("passes", "call", "limit", "set")}
+    asked = {name: getattr(options, name) for name in ("passes", "call", "limit", "held_out", "set")}
     return fields | asked | {"accuracy": matrix, "seconds": time.perf_counter() - start}
 
 
@@ -157,6 +160,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=8, help="over each task; 1 or 2 serve the large sets")
     parser.add_argument("--call", type=int, default=500, help="samples of a call of partial_fit")
     parser.add_argument("--limit", type=int, help="training samples of a permutation, or of all classes of a split")
+    parser.add_argument("--held-out", type=float, default=0.0, help="share of training samples to test on instead")
     parser.add_argument("--set", type=json.loads, default={}, help='parameters of ours, e.g. {"metaplasticity": 4}')
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()

@@ -38,7 +38,7 @@ AVERAGES = [
     ("it is {} % over the first six tasks, with 300 as with 1,000", [f"{REAL}/pad-long-ewc-300"]),
     ("it is {} % over the first six tasks, with 300 as with 1,000", [f"{REAL}/pad-long-ewc-1000"]),
     (
-        "wide pipes ends there at {} % in the place of {}",
+        "forty times the authors', ends there at {} % in the place of {}",
         [f"supplement-tuning/beakers-3-faster{end}" for end in ("-0.2", "")],
     ),
 ]
@@ -156,6 +156,19 @@ def test_one_network_beside_one_for_each_data_set_at_the_papers_size():
     assert f"c by {said[0]} points, d by {said[1]}." in LEDGER
     assert f"ends {plain[0]} points lower in c and {plain[1]} in d, in every seed; on USPS it is not, where" in LEDGER
     assert f"MNIST ends {told[0]} points lower in c and {told[1]} in d." in LEDGER
+
+
+def test_what_a_larger_m_in_the_middle_layer_adds():
+    by_layer, panel_d, again = (
+        list(map(statistics.mean, finals(folder)))
+        for folder in ("supplement/m-by-layer", "fig2/d", "rounded-gradients/fig2-d-not-rounded")
+    )
+    test, recorded = paired_permutation_test(by_layer, again), paired_permutation_test(by_layer, panel_d)
+    assert sum(one > other for one, other in zip(by_layer, again, strict=True)) == 4
+    assert (
+        f"adds {test.difference:.1f} points to the same network with sums of float32, {recorded.difference:.1f} to "
+        f"panel d as recorded, in four of five seeds (p = {test.p_value:.2f} by the exact paired test)"
+    ) in LEDGER
 
 
 def test_what_all_studies_differ_in_is_what_their_help_says():

@@ -188,7 +188,9 @@ def test_what_brings_the_first_task_back_does_so_in_every_seed(one, other):
     kept, left = first_of_two(f"{one}-2048"), first_of_two(f"{other}-2048")
     assert len(kept) == 5
     assert min(high - low for high, low in zip(kept, left, strict=True)) > 0
-    assert f"At 2048 all of it matters, in every seed (p = {against(f'{one}-2048', f'{other}-2048')} each" in LEDGER
+    p = against(f"{one}-2048", f"{other}-2048")
+    assert f"the statistics of the test batch matter, in every seed (p = {p} each" in LEDGER
+    assert f"beside exact ones do not ({against('running-2048', 'recalibrated-2048', 3)})." in LEDGER
 
 
 @pytest.mark.parametrize(("gains", "said"), [("ones", "1"), ("uniform", "U(0, 1)")])
@@ -231,6 +233,18 @@ def test_what_is_said_of_rounded_gradients_beside_their_tables():
         f"running statistics keep {abs(test.difference):.1f} points {'less' if test.difference > 0 else 'more'} of the "
         f"first task with rounding, over seeds 1 to 4, which were run both ways (p = {test.p_value:.3f} by the exact"
     ) in LEDGER
+    gaps = []
+    for panel in ("layer-2048", "batch-2048"):
+        kept, rounded = first_of_two(panel)[1:], first_of_two(panel, "rounded-gradients/two-tasks")
+        gaps.append([one - other for one, other in zip(kept, rounded, strict=True)])
+        assert paired_permutation_test(kept, rounded).p_value == 0.125
+    layer, batch = gaps
+    assert min(layer) > 0 > max(batch)
+    assert f"rounding costs {statistics.mean(layer):.1f} points of the first of two tasks" in LEDGER
+    assert f"by the test batch it adds {-statistics.mean(batch):.1f}, each in all four seeds" in LEDGER
+    (alone,) = averages("decay-4096")
+    below = sorted(alone - statistics.mean(last) for last in finals("rounded-gradients/six-tasks/decay-4096"))
+    assert f"all four rounded seeds end {below[0]:.0f} to {below[-1]:.0f} points below the one" in LEDGER
     old, new = (
         [statistics.mean(last) for last in finals(folder)]
         for folder in ("fig2/d", "rounded-gradients/fig2-d-not-rounded")

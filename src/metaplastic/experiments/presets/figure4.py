@@ -39,7 +39,7 @@ def figure_4ab_reversed(size: Size = Size.LAPTOP) -> Study:
     Deviations: those of all studies.
 
     Expected: on a laptop Fashion-MNIST and MNIST at the end 15 and 97 % with m = 0, 15 and 98 % with 1.5, 86 and 93 %
-    with 7, and with nothing told 14 and 97 % with 1.5, 82 and 82 % with 9; m was chosen for the other order
+    with 7, and with nothing told 15 and 97 % with 1.5, 82 and 82 % with 9; m was chosen for the other order
     (`results/fig4ab-reversed`).
 
     Command: `metaplastic run fig4ab-reversed --size laptop|paper --seeds 5`; on a laptop 20 to 60 seconds a run on one
@@ -92,8 +92,8 @@ def figure_4cd(size: Size = Size.LAPTOP) -> Study:
     `c-plain` and `d-plain`, and 88 and 82 % by a network for each (`results/fig4cd`); at the paper's size 92 and 87 %,
     89 and 85 %, 82 and 88 % and 78 and 86 %, and 88 and 83 % (`results/fig4cd-paper`).
 
-    Command: `metaplastic run fig4cd --size laptop|paper --seeds 5`; on a laptop some 100 seconds a run on one core, at
-    the paper's size one to six minutes.
+    Command: `metaplastic run fig4cd --size laptop|paper --seeds 5`; on a laptop half a minute to three minutes a run on
+    one core, at the paper's size one to seven.
     """
     panels: dict[str, Panel] = {}
     for name, channels in (("c", (12, 20, 30)), ("d", (10, 15, 20))):
@@ -149,8 +149,8 @@ def figure_4ef(size: Size = Size.LAPTOP) -> Study:
     Expected: at the paper's size by a third party 18 and 77 % of the two halves with m = 0, 87 and 75 % with 1.3; on a
     laptop 12 and 56 % with m = 0, 73 and 50 % with 24, streaming LDA 69 and 54 % (`results/fig4ef`).
 
-    Command: `metaplastic run fig4ef --size laptop|paper --seeds 5`; on a laptop half a minute a run on one core, at the
-    paper's size some ten minutes (estimated).
+    Command: `metaplastic run fig4ef --size laptop|paper --seeds 5`; on a laptop up to half a minute a run on one core,
+    at the paper's size some ten minutes (estimated).
     """
     features = sized(
         size,
@@ -189,8 +189,8 @@ def figure_4gh(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop 0 and 79 % of the two halves with m = 0, 41 and 36 % with 48, streaming LDA 58 and 66 %
     (`results/fig4gh`).
 
-    Command: `metaplastic run fig4gh --size laptop|paper --seeds 5`; on a laptop half a minute a run on one core, at the
-    paper's size, half a million steps, some three hours (estimated).
+    Command: `metaplastic run fig4gh --size laptop|paper --seeds 5`; on a laptop up to half a minute a run on one core,
+    at the paper's size, half a million steps, some three hours (estimated).
     """
     plain = Config(
         name="fig4gh",

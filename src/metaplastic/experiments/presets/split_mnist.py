@@ -14,7 +14,7 @@ def split_mnist() -> Config:
 
     Expected: an average of 57 %, the last pair at 99 %, with and without metaplasticity (`results/split-mnist`).
 
-    Command: `metaplastic run split-mnist`, with `--increment task|domain|class`; ten seconds on one core.
+    Command: `metaplastic run split-mnist`, with `--increment task|domain|class`; five seconds on one core.
     """
     return Config(
         name="split-mnist",

@@ -20,7 +20,7 @@ def supplement(size: Size = Size.LAPTOP) -> Study:
     not available. All else is as in panels a (m = 0) and d (the largest m) of `fig2`, which they stand beside, but that
     Adam goes on from task to task where there are beakers, as in the authors' code, because the slower beakers are part
     of its state: `adam-kept` has m = 0, no beakers and an Adam that goes on. `beakers` has the authors' pipes and
-    feedback, `beakers-faster` ten times as wide ones; panels that end in `plain` have m = 0. Pipes, m by layer and
+    feedback, `beakers-faster` ten times of both; panels that end in `plain` have m = 0. Pipes, m by layer and
     divisors were chosen on other permutations, by their test images, for the steps of a laptop; there a feedback four
     times as strong as that of the faster beakers was better by five points (`results/supplement-tuning`). Deviations:
     those of all studies.

@@ -31,7 +31,7 @@ def real_valued_check(size: Size = Size.LAPTOP) -> Study:
     Expected: within 1.5 points of what is printed; with five seeds EWC, online EWC and SI came within a fifth of a
     point, joint training within half of one (`results/real-check`). Fine-tuning varies by two points from seed to seed.
 
-    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; both sizes take 14 to 36 minutes a
+    Command: `metaplastic run real-check --size laptop|paper --seeds 5`; both sizes take 10 to 36 minutes a
     run on one core.
     """
     pairs = Split("mnist", tasks=5, increment=Increment.CLASS)
@@ -72,7 +72,7 @@ def width_and_weight_decay(size: Size = Size.LAPTOP) -> Study:
     offsets learn. On a laptop 15 epochs a task in place of 40. Deviations: those of all studies.
 
     Expected: on a laptop, five seeds and one at 4096, averages of six tasks at 512, 1024, 2048 and 4096 of 89, 89, 80
-    and 39 % with the decay and gains from 1, of 86, 90, 92 and 93 % without the decay, of 89, 92, 94 and 92 % with it
+    and 39 % with the decay and gains from 1, of 86, 90, 92 and 93 % without the decay, of 90, 92, 94 and 92 % with it
     and gains from U(0, 1), and of 75, 83, 89 and 92 % with frozen synapses (`results/width-decay`). By statistics taken
     anew the first are 92, 94, 96 and 89 %. With the decay and gains from 1 the first task at 2048 swings by tens of
     points from test to test while the second is learned.
@@ -113,7 +113,7 @@ def width_and_normalization(size: Size = Size.LAPTOP) -> Study:
     and layer norm again without the authors' weight decay of 1e-7 (see study `width-decay`). Adam begins anew in all of
     them. Six tasks of 40 epochs at widths 512 to 4096; on a laptop two tasks of 15 epochs, few enough to run and at
     2048 enough for the decay to matter, at 512 and 2048. Training normalises by the batch whatever the statistics of
-    tests are, so that of one seed `running`, `batch` and `recalibrated` have the same weights.
+    tests are, so that of one seed `running`, `batch` and `recalibrated` have the same weights on one machine.
 
     Expected: on a laptop, 512 wide, the first of two tasks ends at 92 to 94 % whatever gains, statistics and decay, at
     96 % by those of the test batch, and with layer norm at 75 % with the decay and 90 % without. 2048 wide it ends at
