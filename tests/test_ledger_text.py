@@ -246,9 +246,10 @@ def test_what_cifar_10_as_a_stream_is_below():
         f"{paired_permutation_test(one, other).difference:.1f}"
         for one, other in ((stream, plain), (whole, plain), (metaplastic, stream))
     )
+    p = f"p = {paired_permutation_test(stream, plain).p_value:.3f}"
     assert (
-        f"{gained} of the {room} points between plain and all at once, in four of five seeds; {below} below all at "
-        "once with m = 13, in all"
+        f"{gained} of the {room} points between plain and all at once, in four of five seeds ({p}); {below} below all "
+        "at once with m = 13, in all"
     ) in LEDGER
 
 

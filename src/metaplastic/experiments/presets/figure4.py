@@ -92,7 +92,7 @@ def figure_4cd(size: Size = Size.LAPTOP) -> Study:
     `c-plain` and `d-plain`, and 88 and 82 % by a network for each (`results/fig4cd`); at the paper's size 92 and 87 %,
     89 and 85 %, 82 and 88 % and 78 and 86 %, and 88 and 83 % (`results/fig4cd-paper`).
 
-    Command: `metaplastic run fig4cd --size laptop|paper --seeds 5`; on a laptop half a minute to three minutes a run on
+    Command: `metaplastic run fig4cd --size laptop|paper --seeds 5`; on a laptop 20 seconds to three minutes a run on
     one core, at the paper's size one to seven.
     """
     panels: dict[str, Panel] = {}

@@ -22,8 +22,8 @@ def figure_5_fashion(size: Size = Size.LAPTOP) -> Study:
 
     Expected: 84 % plain, 88 % metaplastic; all at once 87 % plain, 89 % metaplastic (`results/fig5-fashion`).
 
-    Command: `metaplastic run fig5-fashion --size laptop|paper --seeds 5`; both sizes take two minutes a run on one
-    core, ten for five at once.
+    Command: `metaplastic run fig5-fashion --size laptop|paper --seeds 5`; on a laptop two minutes a run on one core,
+    ten for five at once; at the paper's size a minute or two more for its many tests (estimated).
     """
     panels = {}
     for name, parts, m in (

@@ -22,7 +22,8 @@ DEVIATIONS = (
     "statistics of batch norm are exact where theirs are running averages (v1.0.0) or those of the test batch (later); "
     "gains start at 1, theirs in U(0, 1) with the paper's version of PyTorch; the sign of 0 is +1, theirs 0; batches "
     "of an epoch differ by at most one sample; pixels are k/256, theirs k/255; gradients of binary weights are kept in "
-    "bfloat16 where the processor multiplies it, theirs in float32, as here in a panel with --precision exact"
+    "bfloat16 where the processor multiplies it, theirs in float32, as here in a panel with --precision exact, "
+    "and what is multiplied by the bytes of a first layer is rounded to it"
 )
 """Where every study that says *those of all studies* leaves the authors' code; `width` runs other statistics too."""
 

@@ -26,9 +26,10 @@ def table_1(size: Size = Size.LAPTOP) -> Study:
     Expected: on a laptop averages of 31 % for plain, 76 frozen, 83 random, 66 random tuned, 88 metaplastic, 89 EWC, 90
     SI, 92 EWC tuned, 82 with nothing announced and 96 joint (`results/table1`).
 
-    Command: `metaplastic run table1 --size laptop|paper --seeds 5`; on a laptop two minutes a run on one core, two to
-    eleven where weights are held, five seeds of all rows more than two and a half hours, which is long for a laptop.
-    At the paper's size some 90 minutes a row and seed on two cores, more where weights are held (estimated).
+    Command: `metaplastic run table1 --size laptop|paper --seeds 5`; on a laptop half a minute to two minutes a run on
+    one core, two to eleven where weights are held, five seeds of all rows more than two and a half hours, which is long
+    for a laptop. At the paper's size some 90 minutes a row and seed on two cores, more where weights are held
+    (estimated).
     """
     plain = permuted_mnist(size, 0.0)
     metaplastic = permuted_mnist(size, sized(size, laptop=3.0, paper=1.35))

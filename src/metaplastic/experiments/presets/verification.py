@@ -77,9 +77,9 @@ def width_and_weight_decay(size: Size = Size.LAPTOP) -> Study:
     anew the first are 92, 94, 96 and 89 %. With the decay and gains from 1 the first task at 2048 swings by tens of
     points from test to test while the second is learned.
 
-    Command: `metaplastic run width-decay --size laptop|paper`; on a laptop two to twenty-four minutes a run up to 2048
-    on one core, at 4096 an hour or more, with frozen synapses eighteen minutes. At the paper's size some 13 hours a
-    seed on two cores (estimated).
+    Command: `metaplastic run width-decay --size laptop|paper`; on a laptop one to twenty-four minutes a run up to 2048
+    on one core, at 4096 some 60 to 75, with frozen synapses eighteen minutes. At the paper's size some 13 hours a seed
+    on two cores (estimated).
     """
     rows = {"decay": (1e-7, GainInit.ONES), "no-decay": (0.0, GainInit.ONES), "uniform": (1e-7, GainInit.UNIFORM)}
     panels = {}
