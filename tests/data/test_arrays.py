@@ -146,6 +146,26 @@ def test_a_column_that_is_constant_in_training_is_not_divided_by_what_was_rounde
     assert data.test.inputs.max() == 0.5
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("1_2", "12", "007", "7"), ("007", "12", "1_2", "7")),
+        (("9007199254740992", "9007199254740993"), ("9007199254740992", "9007199254740993")),
+        (("10", "9", "1.0", "1"), ("1.0", "9", "10")),
+        (("-1", "0", "1e1", ".5"), ("-1", "0", ".5", "1e1")),
+        (("nan", "1"), ("1", "nan")),
+    ],
+)
+def test_labels_are_numbers_only_where_they_are_plain_ones(tmp_path, labels, names):
+    rows = "".join(f"{i},{label}\n" for i, label in enumerate(labels * 10))
+    assert load(table(tmp_path, "x,label\n" + rows)).class_names == names
+
+
+def test_a_number_with_an_underscore_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected a finite number, got '1_0'"):
+        load(table(tmp_path, "x,label\n1_0,a\n2,b\n"))
+
+
 def test_a_column_whose_deviation_is_too_small_for_a_number_is_left_at_its_size(tmp_path):
     rows = "".join(f"{i % 2},{1e-170 * (i % 3)}\n" for i in range(60))
     data = load(table(tmp_path, "label,x\n" + rows))

@@ -161,6 +161,18 @@ def test_normalised_samples_equal_a_loop(divisor):
     assert torch.equal(normalised.test.inputs.sign(), normalised_samples(data).test.inputs.sign())
 
 
+def test_what_would_not_come_back_from_a_file_is_not_written(tmp_path):
+    labels = torch.tensor([0, 1] * 2)
+    pixels = Samples(torch.zeros(4, 2, dtype=torch.uint8), labels)
+    unknown = Samples(torch.full((4, 2), torch.nan), labels)
+    signed = Dataset("bytes", pixels, pixels, ("a", "b"), scale=1 / 256).two_signed()
+    with pytest.raises(ValueError, match=r"expected inputs without an offset, which a file does not keep, got -0\.001"):
+        save_npz(signed, tmp_path / "own.npz")
+    with pytest.raises(ValueError, match="expected finite inputs in 'nan', got others"):
+        save_npz(Dataset("nan", unknown, unknown, ("a", "b")), tmp_path / "own.npz")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("divisor", Divisor)
 @pytest.mark.parametrize(("features", "value"), [(4, 1.0), (7, 0.7), (12, 0.7), (512, 0.1)])
 def test_a_sample_of_equal_features_becomes_zero(features, value, divisor):

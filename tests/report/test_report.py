@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from metaplastic.cli import main
 from metaplastic.evaluation import summary
 from metaplastic.experiments import Record, run
 from metaplastic.nn import NormPolicy, Statistics
@@ -25,6 +26,7 @@ from metaplastic.report import (
     paper_report,
     report,
 )
+from metaplastic.report.runs_page import run_figures
 from metaplastic.report.table import rows
 
 from .conftest import small
@@ -66,15 +68,45 @@ def test_statistics_of_the_test_batch_are_a_caution(tmp_path):
 
 
 def test_an_incomplete_run_is_shown_as_far_as_it_came(runs, tmp_path):
-    shutil.copytree(runs / "m0-seed0", tmp_path / "run")
-    for name in ("network.safetensors", "summary.json"):
-        (tmp_path / "run" / name).unlink()
     whole = Record(runs / "m0-seed0").accuracy()
-    matrix = replace(whole, correct=whole.correct[:1], trained_on=whole.trained_on[:1])
-    (tmp_path / "run" / "accuracy.csv").write_text(matrix.to_csv())
+    stop(shutil.copytree(runs / "m0-seed0", tmp_path / "run"))
     comparison = compare([tmp_path / "run"])
     assert any("incomplete" in said or "not complete" in said for said in comparison.cautions())
     assert comparison.groups[0].final()[0].tolist() == whole.accuracy[0].tolist()
+
+
+def stop(folder):
+    """Leave of a record what is there after its first task."""
+    for name in ("network.safetensors", "summary.json"):
+        (folder / name).unlink()
+    whole = Record(folder).accuracy()
+    matrix = replace(whole, correct=whole.correct[:1], trained_on=whole.trained_on[:1])
+    (folder / "accuracy.csv").write_text(matrix.to_csv())
+
+
+def test_groups_that_nothing_but_their_folders_tells_apart_are_named_by_these(runs, tmp_path):
+    for name in ("one", "other"):
+        stop(shutil.copytree(runs / "m0-seed0", tmp_path / name))
+    labels = [group.label for group in compare([tmp_path]).groups]
+    assert [label.rpartition(", ")[2] for label in labels] == [str(tmp_path / "one"), str(tmp_path / "other")]
+    assert len(set(labels)) == 2
+
+
+def test_an_incomplete_run_is_neither_tested_nor_tested_against(runs, tmp_path):
+    stop(shutil.copytree(runs / "m0-seed0", tmp_path / "stopped"))
+    shutil.copytree(runs / "m80-seed0", tmp_path / "whole")
+    comparison = compare([tmp_path])
+    final = next(figure for figure in run_figures(comparison) if figure.name == "final")
+    header, *rows = final.table
+    assert "minus m = 80" in header
+    assert all(dict(zip(header, row, strict=True))["p"] == "-" for row in rows)
+
+
+def test_the_command_line_prints_a_path_as_it_is(runs, tmp_path, capsys):
+    main(["report", str(runs / "m0-seed0"), "--out", str(tmp_path / "out[low]")])
+    said = capsys.readouterr().out.split()
+    assert str(tmp_path / "out[low]" / "report.html") in said
+    assert (tmp_path / "out[low]" / "report.html").exists()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -212,6 +212,23 @@ def test_few_seeds_and_another_definition_are_cautions_said_once(studies):
     assert "optimizer" not in changed
 
 
+def test_a_seed_that_is_there_twice_counts_once(copy):
+    folder = copy("fig2")
+    shutil.copytree(folder / "a" / "seed0", folder / "a" / "seed0-copy")
+    (fig2,) = read_studies([folder])
+    panel = next(panel for panel in fig2.panels if panel.name == "a")
+    assert [run.config.seed for run in panel.runs] == [0, 1]
+    assert [said for said in fig2.cautions() if "seed0-copy: seed 0 is there twice" in said]
+
+
+@pytest.mark.parametrize("text", ["[]", "{"])
+def test_a_damaged_environment_is_named(copy, text):
+    folder = copy("fig2")
+    (folder / "a" / "seed0" / "environment.json").write_text(text)
+    with pytest.raises(ValueError, match=r"expected JSON in .*environment.json"):
+        read_studies([folder])
+
+
 def test_a_stopped_run_is_left_out_with_a_caution(copy):
     folder = copy("fig2")
     (folder / "b" / "seed1" / "summary.json").unlink()

@@ -87,3 +87,6 @@ def test_names_that_do_not_fit_below_a_narrow_panel_are_broken_or_turned(bars):
     panel.set_xticks(range(7), [f"permutation {task}" for task in range(7)])
     narrow(bars)
     assert {label.get_rotation() for label in panel.get_xticklabels()} == {90.0}
+    panel.set_xticks(range(60), [f"permutation {task}" for task in range(60)])
+    narrow(bars)
+    assert panel.get_xticklabels()[59].get_text() == "permutation 59"

@@ -1,5 +1,6 @@
 """Permuted images against a loop over pixels."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,6 +75,13 @@ def test_what_is_not_a_permutation_is_refused(make, order, found):
     message = f"expected a permutation of 0 to 11, got {found}; each pixel must occur once"
     with pytest.raises(ValueError, match=message):
         permuted(make(), permutations=[list(range(12)), order])
+
+
+def test_a_permutation_that_the_caller_changes_later_stays_as_it_was(make):
+    order = np.arange(12)
+    scenario = permuted(make(), permutations=[order])
+    order[:] = order[::-1].copy()
+    assert orders(scenario) == [list(range(12))]
 
 
 def test_another_number_of_tasks_than_of_permutations_is_refused(make):

@@ -77,6 +77,8 @@ def test_what_cannot_be_run_is_refused_before_anything_starts(tiny, text, messag
 def test_a_field_or_a_seed_twice_is_refused(tiny):
     with pytest.raises(ValueError, match=r"expected different fields, got \['epochs', 'epochs'\]"):
         Sweep(tiny, (Axis("epochs", (1,)), Axis("epochs", (2,))))
+    with pytest.raises(ValueError, match=r"expected different fields, got \['optimizer.lr', 'optimizer.lr'\]"):
+        Sweep(tiny, (Axis("lr", (0.1,)), Axis("optimizer.lr", (0.2,))))
     for seeds in ((), (1, 1)):
         with pytest.raises(ValueError, match=r"expected different seeds, got"):
             Sweep(tiny, (), seeds)

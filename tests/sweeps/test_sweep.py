@@ -294,6 +294,7 @@ def test_as_many_runs_go_on_at_once_as_their_threads_leave_cores_for(tiny, monke
     assert [Workers(jobs=jobs).at_once(runs) for jobs in (0, 1, 3, 9)] == [2, 1, 3, 4]
     assert Workers(Backend.SLURM).at_once(runs) == 4
     assert Workers(jobs=0).at_once(runs[:1]) == 1
+    assert Workers(jobs=0).at_once(Sweep(tiny, (Axis("threads", (0,)),)).runs) == 1
 
 
 @pytest.mark.slow

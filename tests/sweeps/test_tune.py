@@ -150,6 +150,12 @@ def test_whole_numbers_are_drawn_by_their_logarithm_where_that_is_asked_for():
     assert Between(1, 1000, log=True, whole=True).distribution() == distributions.IntDistribution(1, 1000, log=True)
 
 
+@pytest.mark.parametrize("name", ["tasks", "scenario.data", "first_tasks"])
+def test_what_is_learned_is_not_searched(tiny, name):
+    with pytest.raises(ValueError, match=f"got '{name}', which says what is learned or tested on"):
+        Search(tiny, {name: Among((1, 2))}, Protocol.TWO_PHASE)
+
+
 def test_values_that_are_searched_are_read_from_words():
     place = parse_search("hidden=[32],[64,64]")[1]
     assert place == Among(([32], [64, 64]))

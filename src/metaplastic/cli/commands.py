@@ -337,4 +337,4 @@ def _print_and_write(tables: "list[Table]", found: dict[str, Any], out: Path) ->
     for table in tables:
         console.print(table)
     write(found, out)
-    console.print(str(out), highlight=False, soft_wrap=True)
+    console.print(str(out), highlight=False, markup=False, soft_wrap=True)

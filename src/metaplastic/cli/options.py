@@ -146,4 +146,4 @@ def show(folders: Sequence[Path], pictures: Path | None = None, against: str | N
     for comparison in compare_each(folders):
         console.print(table(comparison))
     for path in written:
-        console.print(str(path), highlight=False, soft_wrap=True)
+        console.print(str(path), highlight=False, markup=False, soft_wrap=True)

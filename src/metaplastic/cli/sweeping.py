@@ -170,7 +170,7 @@ def _show(results: "Results", folder: Path) -> None:
 
     console = Console()
     console.print(results.table())
-    console.print(str(folder), highlight=False, soft_wrap=True)
+    console.print(str(folder), highlight=False, markup=False, soft_wrap=True)
 
 
 def _fail_for(results: "Results", folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -123,6 +124,13 @@ def require_same_when_read(dataset: Dataset, path: Path) -> None:
                 f"expected inputs in float32 with scale 1 or bytes with scale 1/256, got {samples.inputs.dtype} with "
                 f"scale {dataset.scale} in {dataset.name!r}; multiply them by it"
             )
+        if not samples.inputs.isfinite().all():
+            raise ValueError(f"expected finite inputs in {dataset.name!r}, got others; remove or correct those samples")
+    if dataset.offset:
+        raise ValueError(
+            f"expected inputs without an offset, which a file does not keep, got {dataset.offset} in {dataset.name!r}; "
+            "write the data set as it was before two_signed"
+        )
     if path.suffix != ".npz":
         raise ValueError(f"expected a path that ends in .npz, got {path}; add it")
     if (
@@ -325,7 +333,7 @@ def _read_line(place: str, cells: list[str], header: list[str], column: int) -> 
 
 def _number(place: str, name: str, cell: str) -> float:
     try:
-        value = float(cell)
+        value = math.nan if "_" in cell else float(cell)  # Python reads 1_0 as ten
     except ValueError:
         value = math.nan
     # Beyond the largest float32 a number would turn into infinity later on.
@@ -337,13 +345,14 @@ def _number(place: str, name: str, cell: str) -> float:
 
 
 def _classes(texts: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Number the labels, in numeric order where all are numbers: 10 comes after 9, and 1 equals 1.0."""
-    keys: np.ndarray
-    try:
-        keys = np.array([float(text) for text in texts])
-    except ValueError:
-        keys = np.array(texts)
-    if keys.dtype == np.float64 and not np.isfinite(keys).all():
+    """Number the labels, in numeric order where all are plain numbers: 10 comes after 9, and 1 equals 1.0."""
+    # 007 and 1_2 are names, and so are numbers so large that float64 does not tell neighbours apart.
+    numbers = all(map(_PLAIN_NUMBER.fullmatch, set(texts)))
+    keys = np.array([float(text) for text in texts] if numbers else texts)
+    if numbers and np.abs(keys).max() >= 2**53:
         keys = np.array(texts)
     _, first, labels = np.unique(keys, return_index=True, return_inverse=True)
     return tuple(texts[i] for i in first), labels.astype(np.int64)
+
+
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")

@@ -141,6 +141,8 @@ class MetaplasticClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: When classes are missing in the first call or differ in another, when a label is not among them,
                 or when the samples are not such as were learned before; nothing is learned then.
+            NonFiniteLossError: When the loss diverges. The steps before it stay, as where a call is interrupted: copy
+                a classifier that must not be lost.
         """
         first = not hasattr(self, "classes_")
         if first and classes is None:

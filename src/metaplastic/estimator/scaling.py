@@ -19,7 +19,8 @@ class Scaling(enum.StrEnum):
     AUTO = "auto"
     """BYTES where the first samples are of dtype uint8, else RUNNING."""
     BYTES = "bytes"
-    """Integers from 0 to 255, of whatever dtype, as they are; the packed network then computes in integers only."""
+    """Integers from 0 to 255, of whatever dtype, as they are; the packed network then computes in integers only. No
+    constant stands beside them, so that of a sample its direction alone is seen: a few features need RUNNING."""
     RUNNING = "running"
     """Less the mean and divided by the deviation of all samples learned so far, the newest included."""
     FROZEN = "frozen"

@@ -126,7 +126,7 @@ class Record:
             ValueError: When a line is not JSON.
         """
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         try:
             return [json.loads(line) for line in lines if line.endswith("\n")]
         except json.JSONDecodeError as error:
@@ -147,16 +147,22 @@ class Record:
                 f"expected {path}, got none: no task of this run is complete; go on with it by "
                 f"'metaplastic run --resume {self.folder}'"
             )
-        return AccuracyMatrix.from_csv(path.read_text())
+        return AccuracyMatrix.from_csv(path.read_text(encoding="utf-8"))
 
     def summary(self) -> dict[str, Any]:
         """Read the summary.
 
         Returns:
             JSON values; empty while the run is not complete.
+
+        Raises:
+            ValueError: When the file is damaged.
         """
         path = self.folder / "summary.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise ValueError(f"expected JSON in {path}, got {error}; remove the file and resume the run") from error
 
     def write_accuracy(self, matrix: AccuracyMatrix) -> None:
         """Write the accuracy matrix.
@@ -230,7 +236,7 @@ class Record:
         matrix = AccuracyMatrix.from_csv(state["accuracy"])
         trial.restore(tensors, _position(state["position"]), matrix)
         # Lines written after the checkpoint describe steps that will be made again.
-        kept = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)[: state["lines"]]
+        kept = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[: state["lines"]]
         write_text(self.folder / "metrics.jsonl", "".join(kept))
         return True
 
@@ -333,7 +339,7 @@ def read_config(path: Path) -> Config:
         ValueError: When it cannot be read or is of another format.
     """
     try:
-        plain = json.loads(path.read_text())
+        plain = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ValueError(f"expected a configuration at {path}, got no file; check the path") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

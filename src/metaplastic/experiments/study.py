@@ -346,7 +346,7 @@ def _claim(folder: Path, study: Study) -> None:
     """Mark a folder as that of a study, or see that it is."""
     path, mark = folder / _MARK, {"format": FORMAT, "study": study.name, "size": study.size.value}
     if path.exists():
-        if (found := json.loads(path.read_text())) != mark:
+        if (found := json.loads(path.read_text(encoding="utf-8"))) != mark:
             raise ValueError(
                 f"expected in {folder} the study {study.name!r} at size {study.size.value!r}, got {found}; choose "
                 "another folder with --out"
@@ -361,7 +361,7 @@ def _claim(folder: Path, study: Study) -> None:
 def _claim_panel(folder: Path, settings: dict[str, Any]) -> None:
     """Write what decides on the results of a panel into its folder, or see that it is the same."""
     path = folder / _PANEL_MARK
-    if path.exists() and (found := json.loads(path.read_text())) != json.loads(json.dumps(settings)):
+    if path.exists() and (found := json.loads(path.read_text(encoding="utf-8"))) != json.loads(json.dumps(settings)):
         raise ValueError(
             f"expected in {folder} results of {json.dumps(settings)}, got those of {json.dumps(found)}; choose another "
             "folder with --out"

@@ -56,7 +56,7 @@ class WandbLogger:
         path = self.folder / "wandb-id"
         if not path.exists():
             write_text(path, uuid.uuid4().hex[:12])
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
 
     def log(self, line: Line) -> None:
         """Log numbers.

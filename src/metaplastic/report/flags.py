@@ -72,11 +72,12 @@ def _protocol(run: Run) -> str:
 
 def _read_protocol(path: Path) -> str:
     try:
-        plain = json.loads(path.read_text())
+        plain = json.loads(path.read_text(encoding="utf-8"))
         return str(plain["protocol"])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"expected a field 'protocol' in {path}, got {path.read_text()[:80]!r}; mend the file, or remove it"
+            f"expected a field 'protocol' in {path}, got {path.read_text(encoding='utf-8')[:80]!r}; mend the file, or "
+            "remove it"
         ) from error
 
 

@@ -1,8 +1,9 @@
 """Records of runs, put together where they differ only in the seed."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -249,7 +250,12 @@ def _labelled(gathered: list[list[Run]]) -> list[Group]:
         if not runs[0].complete:
             label += f" (seed {runs[0].config.seed}, incomplete)"
         groups.append(Group(label, tuple(runs)))
-    return groups
+    times = Counter(group.label for group in groups)
+    # What is shown is looked up by label: where configurations do not tell groups apart, their folders do.
+    return [
+        group if times[group.label] == 1 else replace(group, label=f"{group.label}, {group.first.folder}")
+        for group in groups
+    ]
 
 
 def _panels(gathered: list[list[Run]]) -> dict[str, str]:

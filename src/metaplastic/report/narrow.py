@@ -81,7 +81,7 @@ def _turn_labels(panel: "Axes", inner: float) -> float:
     names = [label.get_text().replace("\n", " ") for label in panel.get_xticklabels()]
     if not any(name.strip("0123456789.-\u2212") for name in names):
         return 0.0  # numbers, which are short
-    fitting = int(inner / (len(names) + 0.6) / _LETTER)
+    fitting = max(1, int(inner / (len(names) + 0.6) / _LETTER))
     wrapped = [textwrap.wrap(name, fitting, break_long_words=False) for name in names]
     upright = max(len(line) for lines in wrapped for line in lines) > fitting
     shown = names if upright else ["\n".join(lines) for lines in wrapped]

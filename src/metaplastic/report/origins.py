@@ -200,9 +200,10 @@ def read_origin(folder: Path) -> Origin:
     """
     path, config = folder / "environment.json", folder / "config.json"
     try:
-        environment = json.loads(path.read_text())
-        number = json.loads(config.read_text()).get("format", UNKNOWN) if config.exists() else 1
-    except (OSError, json.JSONDecodeError) as error:
+        environment = json.loads(path.read_text(encoding="utf-8"))
+        number = json.loads(config.read_text(encoding="utf-8")).get("format", UNKNOWN) if config.exists() else 1
+        versions = dict(environment.get("versions", {}))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(
             f"expected JSON in {path} and {config}, got {error}; put the files back, or run that panel again"
         ) from error
@@ -210,11 +211,11 @@ def read_origin(folder: Path) -> Origin:
     return Origin(
         folder,
         str(number),
-        environment.get("versions", {}).get("metaplastic", UNKNOWN),
+        versions.get("metaplastic", UNKNOWN),
         environment.get("commit") or "",
         _machine(environment),
         _seconds(lines),
-        tuple(environment.get("versions", {}).items()),
+        tuple(versions.items()),
         _products(lines),
     )
 
@@ -227,7 +228,7 @@ def _machine(environment: dict[str, Any]) -> str:
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 

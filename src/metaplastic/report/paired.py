@@ -67,7 +67,7 @@ def _spread(group: Group) -> list[str]:
 
 
 def _against(group: Group, other: Group | None) -> list[str]:
-    if other is None or other is group:
+    if other is None or other is group or not (group.complete and other.complete):
         return [NOTHING] * 3
     pairs = _common(group, other)
     if not pairs:

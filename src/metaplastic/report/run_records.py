@@ -117,7 +117,7 @@ def find_records(folder: Path) -> list[Record]:
     if (folder / "study.json").exists():
         panels = sorted(child for child in folder.iterdir() if holds_records(child))
         if not panels:
-            name = json.loads((folder / "study.json").read_text()).get("study", "STUDY")
+            name = json.loads((folder / "study.json").read_text(encoding="utf-8")).get("study", "STUDY")
             raise ValueError(
                 f"expected a panel that was carried out in the study at {folder}, got none; run it by 'metaplastic run "
                 f"{name} --out {shlex.quote(str(folder))}'"

@@ -173,8 +173,10 @@ def final_table(comparison: Comparison, reference: str) -> Table:
 
 
 def _reference(comparison: Comparison) -> str:
-    """The plain network if it is there, else the first group that learns one task after the other."""
-    groups = [group for group in comparison.groups if group.first.config.method is not Method.JOINT]
+    """The plain network if it is there, else the first group that learns one task after the other; complete ones."""
+    complete = [group for group in comparison.groups if group.complete]
+    groups = [group for group in complete if group.first.config.method is not Method.JOINT]
+    groups = groups or complete or list(comparison.groups)
     return next((group for group in groups if _is_plain(group)), (groups or comparison.groups)[0]).label
 
 

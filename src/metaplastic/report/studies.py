@@ -201,11 +201,12 @@ def _mark(folder: Path) -> tuple[str, Size]:
             f"expected the folder of a study at {folder}, got {got}; give one that `metaplastic run STUDY` wrote"
         )
     try:
-        plain = json.loads(path.read_text())
+        plain = json.loads(path.read_text(encoding="utf-8"))
         name, size = plain["study"], choose(Size, plain["size"])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"expected name and size of a study in {path}, got {path.read_text()[:80]!r}; put the file back"
+            f"expected name and size of a study in {path}, got {path.read_text(encoding='utf-8')[:80]!r}; put the "
+            "file back"
         ) from error
     if name not in STUDIES:
         raise ValueError(unknown(f"study in {path}:", name, STUDIES))
@@ -234,11 +235,15 @@ def _read(name: str, size: Size, folder: Path, label: str) -> StudyRecord:
 def _read_panel(folder: Path) -> PanelRecord:
     if (folder / "quadratic.json").exists():
         return PanelRecord(folder.name, quadratic=QuadraticResult.from_json(_json(folder / "quadratic.json")))
-    records = [Record(path.parent) for path in folder.glob("*/config.json")]
+    records = [Record(path.parent) for path in sorted(folder.glob("*/config.json"))]
     records = sorted(records, key=lambda record: record.config.seed)
-    complete = [record for record in records if record.complete]
     stopped = [record for record in records if not record.complete]
     cautions = [f"left out seed {one.config.seed}, which is not complete" for one in stopped]
+    by_seed: dict[int, Record] = {}
+    for record in [record for record in records if record.complete]:
+        if by_seed.setdefault(record.config.seed, record) is not record:
+            cautions.append(f"left out {record.folder}: seed {record.config.seed} is there twice")
+    complete = list(by_seed.values())
     probes = {record.config.seed: _read_probes(record.folder) for record in complete}
     return PanelRecord(folder.name, tuple(map(read_run, complete)), probes=probes, cautions=tuple(cautions))
 
@@ -257,7 +262,7 @@ def _read_probes(folder: Path) -> Probes:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"expected JSON in {path}, got text that breaks at {error}; run that panel again") from error
 

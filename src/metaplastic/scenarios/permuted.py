@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ def permuted(
     *,
     seed: int = 0,
     permute_first: bool = True,
-    permutations: Sequence[Sequence[int]] | None = None,
+    permutations: Sequence[Sequence[int] | np.ndarray | Tensor] | None = None,
     announced: Announced = Announced(),
 ) -> Scenario:
     r"""Make tasks that differ by a fixed permutation of their pixels.
@@ -81,8 +82,8 @@ def _drawn(pixels: int, seed: int, task: int, permute_first: bool) -> Tensor:
     return torch.randperm(pixels, generator=generator(seed, Purpose.PERMUTATION, task))
 
 
-def _checked(order: Sequence[int], pixels: int) -> Tensor:
-    permutation = torch.as_tensor(order, dtype=torch.int64)
+def _checked(order: Sequence[int] | np.ndarray | Tensor, pixels: int) -> Tensor:
+    permutation = torch.as_tensor(order, dtype=torch.int64).clone()  # the caller may shuffle an array on
     if permutation.sort().values.tolist() != list(range(pixels)):
         raise ValueError(
             f"expected a permutation of 0 to {pixels - 1}, got {len(permutation)} entries, "

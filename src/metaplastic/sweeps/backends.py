@@ -55,7 +55,7 @@ class Workers:
         Returns:
             Their number, >= 1.
         """
-        cores = max(1, (os.cpu_count() or 1) // threads_of(runs))
+        cores = max(1, (os.cpu_count() or 1) // max(1, threads_of(runs)))
         return min(len(runs), self.jobs or (cores if self.backend is Backend.PROCESSES else len(runs)))
 
 

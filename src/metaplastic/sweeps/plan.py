@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metaplastic.experiments import Config, to_json
-from metaplastic.sweeps.axis import Axis, with_fields
+from metaplastic.sweeps.axis import Axis, field_path, with_fields
 from metaplastic.sweeps.identity import run_id
 
 Setting = tuple[tuple[str, Any], ...]
@@ -81,7 +81,8 @@ class Sweep:
     seeds: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
-        for what, named in (("seeds", self.seeds), ("fields", tuple(axis.field for axis in self.axes))):
+        fields = tuple(".".join(field_path(self.base, axis.field)) for axis in self.axes)
+        for what, named in (("seeds", self.seeds), ("fields", fields)):
             if len(set(named)) < len(named) or (what == "seeds" and not named):
                 raise ValueError(f"expected different {what}, got {list(named)}; give each of them once")
         object.__setattr__(self, "base", with_threads(self.base))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from metaplastic.files import write_text
 from metaplastic.sweeps.plan import PlannedRun, Setting, by_setting
@@ -81,7 +82,7 @@ class Results:
             failed = len(one.outcomes) - len(one.accuracies)
             forgetting = _percent(mean(one.forgettings))
             cells = [str(len(one.accuracies)), _percent(mean(one.accuracies)), _percent(deviation(one.accuracies))]
-            laid.add_row(one.label, *cells, forgetting, str(failed) if failed else "")
+            laid.add_row(Text(one.label), *cells, forgetting, str(failed) if failed else "")
         return laid
 
     def write(self, folder: Path) -> None:

@@ -59,7 +59,7 @@ class Store:
         """
         path = self.folder / "sweep.json"
         if path.exists():
-            if (found := json.loads(path.read_text()).get("format")) != FORMAT:
+            if (found := json.loads(path.read_text(encoding="utf-8")).get("format")) != FORMAT:
                 raise ValueError(
                     f"expected format {FORMAT} in {path}, got {found}: it comes from another version of metaplastic; "
                     "choose another folder with --out"
@@ -117,7 +117,7 @@ class Store:
     def failure(self, run: PlannedRun) -> str:
         """Say in a line why a run failed; nothing where it did not."""
         path = self._failure(run)
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return lines[-1] if lines else ""
 
     def begun_since(self, run: PlannedRun, moment: float) -> bool:

@@ -66,7 +66,7 @@ class Search:
                 f"training samples itself, got {self.base.tuning.held_out}; leave it out"
             )
         for name in self.space:
-            if field_path(self.base, name)[0] == "tuning":
+            if field_path(self.base, name)[0] in ("tuning", "scenario"):
                 raise ValueError(
                     f"expected fields of training to search with protocol {self.protocol.value!r}, got {name!r}, which "
                     "says what is learned or tested on"
@@ -212,7 +212,7 @@ def tune(
 def _claim(folder: Path, search: Search) -> None:
     path, plain = folder / "tuning.json", json.loads(json.dumps(search.as_json()))
     if path.exists():
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         # More trials of the same search go on with it.
         if {**found, "trials": 0} != {**plain, "trials": 0}:
             raise ValueError(f"expected in {folder} the same search, got another; choose another folder with --out")

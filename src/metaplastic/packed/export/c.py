@@ -75,7 +75,7 @@ def c_source(network: PackedNetwork, *, file: str = "bnn.h", name: str = "bnn") 
         "LOGIT": "sum, unit, moments" if _per_sample(network) else "sum, unit, task",
         "SELF_TEST": self_test(network),
     }
-    source = re.sub(r"@([A-Z_]+)@", lambda place: parts[place[1]], _RUNTIME.read_text())
+    source = re.sub(r"@([A-Z_]+)@", lambda place: parts[place[1]], _RUNTIME.read_text(encoding="utf-8"))
     return source.replace("bnn_", f"{name}_").replace("BNN_", f"{name.upper()}_")
 
 

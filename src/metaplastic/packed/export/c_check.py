@@ -69,7 +69,7 @@ def verify_c(network: PackedNetwork, path: Path) -> None:
 
 def _compiled(path: Path, folder: Path, compiler: str) -> Path:
     try:
-        source = path.read_text()
+        source = path.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise ValueError(f"expected a C header at {path}, got {error}; export the network first") from error
     name = source.partition("_predict(pixels, 0")[0].rpartition(" ")[2]
