@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from metaplastic.evaluation import paired_permutation_test
 from metaplastic.experiments import DEVIATIONS
 
-from .ledger_records import LEDGER, RESULTS, ROOT, finals, metrics, percent, spread
+from .ledger_records import LEDGER, RESULTS, ROOT, finals, metrics, percent, retested, spread
 
 STREAM, REAL = "fig5-cifar-tuning/recalibrated", "real-check-tuning"
 
@@ -127,6 +127,25 @@ def test_what_is_left_of_mnist_at_the_papers_size():
         f"five seeds: MNIST {first}, then {middle} after 25 epochs and {last} after 50; Fashion-MNIST {fashion};"
         in LEDGER
     )
+
+
+def test_mnist_and_fashion_mnist_at_the_papers_size():
+    """One seed, by the statistics that were kept and by statistics taken anew."""
+    (plain, plain_anew), (ours, anew) = (retested(f"fig4ab-paper/{panel}/seed0") for panel in "ab")
+    for panel, kept in (("a", plain), ("b", ours)):
+        assert kept == pytest.approx(finals(f"fig4ab-paper/{panel}")[0])
+    assert (
+        f"{plain[0]:.1f} and {plain[1]:.1f} with m = 0 and {ours[0]:.1f} and {ours[1]:.1f} with the authors'" in LEDGER
+    )
+    assert f"by statistics taken anew {plain_anew[0]:.1f} and {anew[0]:.1f} of MNIST" in LEDGER
+    assert f"ends at {ours[0]:.1f} and {ours[1]:.1f} %, and MNIST swings between 9 and 22 %" in LEDGER
+    swings = [
+        line["correct"][0] / 100
+        for line in metrics("fig4ab-paper/b/seed0")
+        if line.get("task") == 1 and "epoch" in line
+    ]
+    assert (round(min(swings)), round(max(swings))) == (9, 22)
+    assert f"have {anew[0]:.1f} % of it, where those with m = 0 have {plain_anew[0]:.1f}." in LEDGER
 
 
 def test_one_network_beside_one_for_each_data_set_at_the_papers_size():
