@@ -9,7 +9,7 @@ from metaplastic import cli
 from metaplastic.benchmark import Workload, bench, tables
 from metaplastic.benchmark.measurements import CURVES, Curve, bench_curves, bench_epoch, bench_stack, floor
 from metaplastic.benchmark.pairing import SubjectSpec, ratio, take_turns, working
-from metaplastic.benchmark.worker import make
+from metaplastic.benchmark.worker import make, peak_bytes
 
 TINY = Workload(hidden=(8,), batch_size=10, tasks=2, rounds=2, repeats=1)
 
@@ -27,10 +27,14 @@ def test_everything_is_measured_for_every_subject(found):
     for stages in found["seconds"].values():
         assert {"forward", "backward", "optimizer", "step"} <= set(stages)
         assert all(0 < spread["low"] <= spread["median"] <= spread["high"] for spread in stages.values())
-    assert found["peak_bytes"]["plain"] > 0
+    assert all(size >= 0 for size in found["peak_bytes"].values())  # beyond an empty process, which may have held more
     assert {"published / fast", "tuned / fast"} <= set(found["step_ratios"])
     assert {"published / fast", "tuned / plain"} <= set(found["update_ratios"])
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_peak_of_memory_is_that_of_the_process():
+    assert 5e7 < peak_bytes() < 1e12  # torch alone takes more than the lower
 
 
 def test_the_tables_show_them(found):
@@ -72,7 +76,7 @@ def test_curves_are_measured(monkeypatch):
     monkeypatch.setitem(CURVES, "tasks", ("evaluation", (1, 2)))
     curves = bench_curves(TINY, lambda _: None)["curves"]
     assert list(curves) == ["batch_size", "tasks"]
-    assert all(min(curve["seconds"]) > 0 and max(curve["bytes"]) > 0 for curve in curves.values())
+    assert all(min(curve["seconds"]) > 0 and min(curve["bytes"]) >= 0 for curve in curves.values())
 
 
 def test_exponents_are_those_of_the_upper_half():
