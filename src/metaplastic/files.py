@@ -125,15 +125,25 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Args:
+        path: The file to write; its folder must exist.
+        data: Its contents.
+    """
+    with replacing(path) as file:
+        file.write(data)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
+    """Write a text file in UTF-8, whole or not at all.
 
     Args:
         path: The file to write; its folder must exist.
         text: Its contents.
     """
-    with replacing(path) as file:
-        file.write(text.encode())
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, plain: Any, indent: int | None = None) -> None:

@@ -312,6 +312,20 @@ def resuming_is_refused(folder, message):
     assert (folder / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_damaged_summary_is_named_and_comes_back_where_it_is_removed(small, tmp_path):
+    run(small, tmp_path / "run", progress=False)
+    path = tmp_path / "run" / "summary.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    with pytest.raises(
+        ValueError, match=r"expected JSON in .*summary.json, got .*; remove the file and resume the run"
+    ):
+        Record(tmp_path / "run").summary()
+    path.unlink()
+    resume(tmp_path / "run", progress=False)
+    assert path.read_bytes() == whole
+
+
 def test_a_complete_run_without_its_checkpoint_is_left_alone(small, tmp_path):
     run(small, tmp_path / "run", progress=False)
     (tmp_path / "run" / "checkpoint.safetensors").unlink()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from metaplastic.files import replacing
+from metaplastic.files import write_bytes
 from metaplastic.packed.description import describe, restore, tensors
 from metaplastic.packed.golden import golden_count, golden_hash
 from metaplastic.packed.network import PackedNetwork
@@ -54,8 +54,7 @@ def save(network: PackedNetwork, path: str | Path) -> Path:
     count = golden_count(network)
     content = _lay_out(network, count, golden_hash(network, count)).content
     signed = content.replace(_BLANK.encode(), hashlib.sha256(content).hexdigest().encode(), 1)
-    with replacing(Path(path)) as file:
-        file.write(signed)
+    write_bytes(Path(path), signed)
     return Path(path)
 
 

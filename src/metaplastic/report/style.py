@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaplastic.files import replacing
+from metaplastic.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -185,5 +185,4 @@ def write_png(figure: Any, path: Path) -> None:
     # Without the version of matplotlib in the file, equal pictures are equal files.
     with look():
         figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
-    with replacing(path) as file:
-        file.write(data.getvalue())
+    write_bytes(path, data.getvalue())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metaplastic.files import replacing
+from metaplastic.files import write_bytes
 from metaplastic.packed.golden import golden_inputs
 from metaplastic.packed.layers import Input
 from metaplastic.packed.network import PackedNetwork
@@ -28,7 +28,7 @@ def write_verified(path: Path, data: bytes, verify: Callable[[Path], None] | Non
         The path.
     """
     earlier = path.read_bytes() if path.is_file() else None
-    _write(path, data)
+    write_bytes(path, data)
     try:
         if verify:
             verify(path)
@@ -36,14 +36,9 @@ def write_verified(path: Path, data: bytes, verify: Callable[[Path], None] | Non
         if earlier is None:
             path.unlink(missing_ok=True)
         else:
-            _write(path, earlier)
+            write_bytes(path, earlier)
         raise
     return path
-
-
-def _write(path: Path, data: bytes) -> None:
-    with replacing(path) as file:
-        file.write(data)
 
 
 def given_inputs(network: PackedNetwork, count: int | None = None) -> np.ndarray:
